@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which path is worked on when: ready queue, waiting list, back-off. */
+#include "config.h"
+
+#include "agent/apply.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/recover.h"
+#include "agent/task.h"
+
+#define RETRY_BASE_MS 100
+/* Compared by address, so each exists once. */
+static const char REASON_PARENT[] = "its directory is not there yet";
+static const char REASON_CHILDREN[] = "something is still below it";
+static const char REASON_HELD[] = "held: a mass delete waits for `mimeo resume --accept-deletes`";
+
+struct queue {
+	struct task *first, *last;
+	size_t n;
+};
+
+struct apply {
+	struct node *n;
+	struct queue ready, waiting;
+	size_t active;
+	uint64_t next_ms; /* earliest retry in `waiting` */
+	bool recovered;
+	bool running; /* guards against running the queue from inside itself */
+};
+
+static void
+queue_add(struct queue *q, struct task *t)
+{
+	t->next = NULL;
+	t->prev = q->last;
+	if (q->last != NULL)
+		q->last->next = t;
+	else
+		q->first = t;
+	q->last = t;
+	q->n++;
+}
+
+static void
+queue_del(struct queue *q, struct task *t)
+{
+	if (t->prev != NULL)
+		t->prev->next = t->next;
+	else
+		q->first = t->next;
+	if (t->next != NULL)
+		t->next->prev = t->prev;
+	else
+		q->last = t->prev;
+	t->prev = t->next = NULL;
+	q->n--;
+}
+
+static void
+make_ready(struct apply *a, struct task *t)
+{
+	if (t->state == TASK_WAITING) {
+		queue_del(&a->waiting, t);
+		t->state = TASK_READY;
+		queue_add(&a->ready, t);
+	}
+}
+
+static void
+make_wait(struct apply *a, struct task *t, uint64_t retry_ms, const char *reason)
+{
+	t->state = TASK_WAITING;
+	t->retry_ms = retry_ms;
+	t->reason = reason;
+	queue_add(&a->waiting, t);
+	if (retry_ms < a->next_ms)
+		a->next_ms = retry_ms;
+}
+
+static struct task *
+task_new(struct apply *a, struct pathent *ent)
+{
+	struct task *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->ent = ent;
+	ent->work = t;
+	backoff_init(&t->backoff, RETRY_BASE_MS, (uint32_t)a->n->conf->retry_max_ms, node_random(a->n));
+	t->state = TASK_READY;
+	queue_add(&a->ready, t);
+	return t;
+}
+
+static void
+task_free(struct apply *a, struct task *t)
+{
+	struct pathent *ent = t->ent;
+
+	assert(t->run == NULL);
+	if (t->state == TASK_READY)
+		queue_del(&a->ready, t);
+	else if (t->state == TASK_WAITING)
+		queue_del(&a->waiting, t);
+	free(t);
+	ent->work = NULL;
+	index_release(a->n->index, ent);
+}
+
+static bool
+waits_for(const struct pathent *ent, const char *reason)
+{
+	const struct task *t = ent->work;
+
+	return t != NULL && t->state == TASK_WAITING && t->reason == reason;
+}
+
+/* A directory appeared, or what was below it went: whoever waited for that may go on. */
+static void
+wake_relatives(struct apply *a, struct pathent *ent)
+{
+	bool dir = ent->shown_dir || (ent->shown != NULL && ent->shown->r->kind == KIND_DIR);
+
+	if (ent->parent != NULL && waits_for(ent->parent, REASON_CHILDREN))
+		make_ready(a, ent->parent->work);
+	if (!dir)
+		return;
+	for (struct pathent *c = ent->child; c != NULL; c = c->sib_next)
+		if (waits_for(c, REASON_PARENT))
+			make_ready(a, c->work);
+}
+
+void
+apply_todo(struct apply *a, struct pathent *ent)
+{
+	struct task *t = ent->work;
+
+	if (t == NULL) {
+		if (task_new(a, ent) == NULL)
+			a->n->fatal(a->n->arg, "out of memory", -ENOMEM);
+		return;
+	}
+	if (t->state == TASK_ACTIVE)
+		t->again = true;
+	else if (t->reason != REASON_PARENT && t->reason != REASON_CHILDREN)
+		make_ready(a, t);
+}
+
+void
+apply_settled(struct apply *a, struct pathent *ent)
+{
+	struct task *t = ent->work;
+
+	if (t != NULL && t->state != TASK_ACTIVE && !t->reserved)
+		make_ready(a, t); /* freed by the queue: the index is in the middle of a fold */
+	wake_relatives(a, ent);
+}
+
+/* ---- running ---- */
+
+struct deal {
+	struct apply *a;
+	struct pathent *ent;
+};
+
+static void
+deal_one(void *arg, struct irec *rec)
+{
+	struct deal *d = arg;
+
+	commit_put(d->a->n->commit, &(struct entry){.type = ENTRY_APPLIED,
+						     .path = d->ent->path,
+						     .path_len = d->ent->path_len,
+						     .dot = rec->r->dot});
+}
+
+static void
+run_durable(struct commit_done *d)
+{
+	struct run *r = (struct run *)((char *)d - offsetof(struct run, done));
+
+	task_finish(r, 0, NULL);
+}
+
+static void
+run_deal(struct apply *a, struct run *r, bool ignored)
+{
+	struct deal d = {a, r->task->ent};
+
+	plan_deal_each(a->n->index, r->task->ent, ignored, deal_one, &d);
+	r->done.done = run_durable;
+	commit_then(a->n->commit, &r->done);
+}
+
+static struct run *
+run_new(struct apply *a, struct task *t, const struct plan *p)
+{
+	struct run *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->node = a->n;
+	r->task = t;
+	r->plan = *p;
+	r->action = p->action;
+	if (p->rec != NULL && (r->rec = record_dup(p->rec->r)) == NULL) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static void
+start(struct apply *a, struct task *t, const struct plan *p, bool ignored)
+{
+	struct run *r = run_new(a, t, p);
+
+	if (r == NULL) {
+		make_wait(a, t, a->n->now_ms + 1000, "out of memory");
+		return;
+	}
+	t->run = r;
+	t->state = TASK_ACTIVE;
+	t->again = false;
+	a->active++;
+	if (p->what == PLAN_DEAL)
+		run_deal(a, r, ignored);
+	else
+		perform(r);
+}
+
+static const char *
+blocked_reason(const struct apply *a)
+{
+	if (a->n->halted != 0)
+		return "halted by the root guard";
+	if (a->n->index->paused)
+		return "paused";
+	return NULL;
+}
+
+static void
+consider(struct apply *a, struct task *t)
+{
+	struct pathent *ent = t->ent;
+	bool ignored = node_ignored(a->n, ent->path, ent->path_len, false);
+	struct plan p = plan_path(a->n->index, ent, ignored);
+	const char *why = blocked_reason(a);
+
+	queue_del(&a->ready, t);
+	t->state = TASK_ACTIVE; /* in no queue */
+	if (p.what == PLAN_NOTHING) {
+		wake_relatives(a, ent);
+		task_free(a, t);
+	} else if (why != NULL) {
+		make_wait(a, t, UINT64_MAX, why);
+	} else if (t->reserved || ent->intent != NULL) {
+		make_wait(a, t, UINT64_MAX, "its file is being moved");
+	} else if (p.what == PLAN_PARENT) {
+		make_wait(a, t, a->n->now_ms + 2000, REASON_PARENT);
+	} else if (p.what == PLAN_CHILDREN) {
+		make_wait(a, t, a->n->now_ms + 2000, REASON_CHILDREN);
+	} else if (p.what == PLAN_HELD) {
+		make_wait(a, t, UINT64_MAX, REASON_HELD);
+	} else {
+		start(a, t, &p, ignored);
+	}
+}
+
+static void
+run_queue(struct apply *a)
+{
+	if (a->running || !a->recovered)
+		return;
+	a->running = true;
+	while (a->ready.first != NULL && a->active < APPLY_TASKS_MAX)
+		consider(a, a->ready.first);
+	a->running = false;
+}
+
+static void
+run_free(struct run *r)
+{
+	tfile_close(r->fetch.file);
+	tfile_close(r->probe_file);
+	record_free(r->rec);
+	record_free(r->old);
+	record_free(r->from_rec);
+	free(r);
+}
+
+/* The path whose file was to be moved here is free again. */
+static void
+unreserve(struct apply *a, struct pathent *from)
+{
+	struct task *t = from->work;
+
+	if (t == NULL)
+		return;
+	t->reserved = false;
+	make_ready(a, t);
+}
+
+void
+task_finish(struct run *r, int error, const char *reason)
+{
+	struct task *t = r->task;
+	struct apply *a = r->node->apply;
+	bool again = t->again;
+
+	assert(!r->intent || error == 0);
+	t->run = NULL;
+	a->active--;
+	if (r->from != NULL)
+		unreserve(a, r->from);
+	run_free(r);
+	t->again = false;
+	if (error == 0)
+		backoff_reset(&t->backoff);
+	if (error == 0 || (again && error == -EAGAIN)) {
+		wake_relatives(a, t->ent);
+		t->state = TASK_READY;
+		t->reason = NULL;
+		queue_add(&a->ready, t);
+		return;
+	}
+	make_wait(a, t, a->n->now_ms + backoff_fail(&t->backoff), reason);
+}
+
+void
+apply_tick(struct apply *a)
+{
+	if (!a->recovered && a->n->index->intents == NULL)
+		a->recovered = true;
+	if (a->n->now_ms >= a->next_ms) {
+		struct task *next;
+
+		a->next_ms = UINT64_MAX;
+		for (struct task *t = a->waiting.first; t != NULL; t = next) {
+			next = t->next;
+			if (t->retry_ms <= a->n->now_ms)
+				make_ready(a, t);
+			else if (t->retry_ms < a->next_ms)
+				a->next_ms = t->retry_ms;
+		}
+	}
+	run_queue(a);
+}
+
+uint64_t
+apply_deadline(const struct apply *a)
+{
+	if (a->ready.first != NULL && a->recovered && a->active < APPLY_TASKS_MAX)
+		return 0;
+	return a->next_ms;
+}
+
+void
+apply_kick(struct apply *a)
+{
+	struct task *next;
+
+	for (struct task *t = a->waiting.first; t != NULL; t = next) {
+		next = t->next;
+		make_ready(a, t);
+	}
+}
+
+size_t
+apply_active(const struct apply *a)
+{
+	return a->active;
+}
+
+struct apply_state
+apply_explain(const struct apply *a, const struct pathent *ent)
+{
+	const struct task *t = ent->work;
+	struct apply_state s = {.state = "queued", .reason = ""};
+
+	(void)a;
+	if (t == NULL)
+		return s;
+	s.attempts = t->backoff.attempts;
+	switch (t->state) {
+	case TASK_READY:
+		break;
+	case TASK_WAITING:
+		s.state = t->reason == REASON_HELD ? "held" : "waiting";
+		s.reason = t->reason;
+		s.retry_ms = t->retry_ms == UINT64_MAX ? 0 : t->retry_ms;
+		break;
+	case TASK_ACTIVE:
+		s.state = t->run != NULL && t->run->fetching ? "fetching" : "applying";
+		s.fetch = t->run != NULL && t->run->fetching ? &t->run->fetch : NULL;
+		break;
+	}
+	return s;
+}
+
+struct apply *
+apply_new(struct node *n)
+{
+	struct apply *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	a->n = n;
+	a->next_ms = UINT64_MAX;
+	return a;
+}
+
+/* Active runs are dropped: recovery finds their intents. */
+void
+apply_free(struct apply *a)
+{
+	struct task *next;
+
+	if (a == NULL)
+		return;
+	for (struct pathent *e = index_todo_first(a->n->index); e != NULL; e = e->todo_next) {
+		struct task *t = e->work;
+
+		if (t == NULL || t->state != TASK_ACTIVE || t->run == NULL)
+			continue;
+		if (t->run->fetching)
+			fetch_stop(a->n->fetch, &t->run->fetch);
+		run_free(t->run);
+		free(t);
+		e->work = NULL;
+	}
+	for (struct task *t = a->ready.first; t != NULL; t = next) {
+		next = t->next;
+		t->ent->work = NULL;
+		free(t);
+	}
+	for (struct task *t = a->waiting.first; t != NULL; t = next) {
+		next = t->next;
+		t->ent->work = NULL;
+		free(t);
+	}
+	free(a);
+}
+
+void
+apply_recover(struct apply *a)
+{
+	recover_start(a->n);
+}
+
+void
+task_kept_name(struct dot dot, char out[48])
+{
+	dot_text(dot, out);
+}
+
+void
+task_out_name(struct dot dot, char out[48])
+{
+	memcpy(out, "out-", 4);
+	dot_text(dot, out + 4);
+}

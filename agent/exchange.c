@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Links and peers: who is connected, what each holds and has applied, and where each message goes. */
+#include "config.h"
+
+#include "agent/exchange_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/apply.h"
+#include "agent/fetch.h"
+#include "agent/serve.h"
+
+/* Every allocation that fails in a set ends the process: the sets are what correctness rests on. */
+bool
+exchange_must(struct exchange *x, int r)
+{
+	if (r == 0)
+		return true;
+	x->n->fatal(x->n->arg, "out of memory for the sets of a peer", r);
+	return false;
+}
+
+/* ---- peers ---- */
+
+struct peer *
+exchange_peers(const struct exchange *x)
+{
+	return x->peers;
+}
+
+struct peer *
+exchange_peer(const struct exchange *x, const char *name)
+{
+	for (struct peer *p = x->peers; p != NULL; p = p->next)
+		if (strcmp(p->name, name) == 0)
+			return p;
+	return NULL;
+}
+
+static struct peer *
+peer_new(struct exchange *x, const char *name)
+{
+	struct peer *p = calloc(1, sizeof(*p)), **at = &x->peers;
+
+	if (p == NULL)
+		return NULL;
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	while (*at != NULL && strcmp((*at)->name, name) < 0)
+		at = &(*at)->next;
+	p->next = *at;
+	*at = p;
+	return p;
+}
+
+static void
+peer_free(struct peer *p)
+{
+	dotset_free(&p->acked);
+	dotset_free(&p->seen);
+	free(p);
+}
+
+void
+exchange_member(struct exchange *x, const struct member *m)
+{
+	struct peer **at = &x->peers, *p;
+
+	if (strcmp(m->name, x->n->conf->name) == 0)
+		return;
+	if (m->removed == 0) {
+		if (exchange_peer(x, m->name) == NULL && peer_new(x, m->name) == NULL)
+			(void)exchange_must(x, -ENOMEM);
+		return;
+	}
+	while (*at != NULL && strcmp((*at)->name, m->name) != 0)
+		at = &(*at)->next;
+	p = *at;
+	if (p == NULL)
+		return;
+	if (p->link != NULL)
+		session_bye(p->link->s, CODE_IDENTITY, "no longer a member");
+	for (struct link *l = x->links; l != NULL; l = l->next)
+		if (l->peer == p)
+			l->peer = NULL;
+	*at = p->next;
+	peer_free(p);
+}
+
+struct peer *
+exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *arg), void *arg)
+{
+	for (struct peer *p = x->peers; p != NULL; p = p->next)
+		if (p->link != NULL && f(p, arg))
+			return p;
+	return NULL;
+}
+
+/* ---- links ---- */
+
+struct session *
+link_session(struct link *l)
+{
+	return l->s;
+}
+
+struct peer *
+link_peer(struct link *l)
+{
+	return l->peer;
+}
+
+struct link *
+exchange_connect(struct exchange *x, const char *peer, bool dialled)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	struct session_opts o = {
+		.self = x->n->conf->name,
+		.peer = peer,
+		.store = x->n->store,
+		.nonce = node_random(x->n),
+		.digest = dotset_digest(&x->have),
+		.heads = {x->n->index->digest[0], x->n->index->digest[1]},
+		.ping_ms = (uint32_t)x->n->conf->ping_ms,
+		.timeout_ms = (uint32_t)x->n->conf->timeout_ms,
+	};
+
+	if (l == NULL)
+		return NULL;
+	l->x = x;
+	l->dialled = dialled;
+	l->digest = o.digest;
+	l->peer = exchange_peer(x, peer);
+	l->s = session_new(&o, x->n->now_ms, x->n->wall_ms);
+	if (l->s == NULL || dotset_copy(&l->told, &x->have) < 0) {
+		session_free(l->s);
+		free(l);
+		return NULL;
+	}
+	index_cursor_begin(x->n->index, &l->own);
+	index_cursor_begin(x->n->index, &l->relay);
+	l->next = x->links;
+	x->links = l;
+	return l;
+}
+
+static void
+asks_fail(struct link *l)
+{
+	struct ask *a = l->asks, *next;
+
+	l->asks = NULL;
+	for (; a != NULL; a = next) {
+		next = a->next;
+		a->tell(a, CODE_ERROR, true, NULL, 0);
+	}
+}
+
+static void
+peer_unlinked(struct link *l, const char *why)
+{
+	struct peer *p = l->peer;
+	const struct session_stats *st = session_stats(l->s);
+
+	if (p == NULL)
+		return;
+	p->bytes_in += st->bytes_in;
+	p->bytes_out += st->bytes_out;
+	snprintf(p->last_error, sizeof(p->last_error), "%s", why);
+	if (p->link != l)
+		return;
+	p->link = NULL;
+	p->connected_ms = 0;
+	LOG(l->x->n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", p->name));
+}
+
+void
+exchange_closed(struct link *l, const char *why)
+{
+	struct exchange *x = l->x;
+	struct link **at = &x->links;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	peer_unlinked(l, why);
+	asks_fail(l);
+	fetch_link_closed(x->n->fetch, l);
+	serve_link_closed(x->n->serve, l);
+	index_cursor_end(x->n->index, &l->own);
+	index_cursor_end(x->n->index, &l->relay);
+	session_free(l->s);
+	dotset_free(&l->told);
+	dotset_free(&l->vouched);
+	dotset_free(&l->told_acked);
+	dotset_free(&l->upto);
+	dotset_free(&l->relayed);
+	vv_free(&l->origins);
+	free(l);
+	if (x->n->acked != NULL)
+		x->n->acked(x->n->arg);
+}
+
+bool
+exchange_over(const struct link *l, char *why, size_t why_len, uint8_t *code)
+{
+	bool remote;
+	const char *reason = session_reason(l->s, code, &remote);
+
+	if (!l->over)
+		return false;
+	snprintf(why, why_len, "%s%s", remote ? "the peer says: " : "", reason);
+	return true;
+}
+
+/* ---- HELLO ---- */
+
+/* Of two connections between the same nodes both sides keep the one that the smaller name dialled; of two from the same dialler the newer. */
+static bool
+keep_new(const struct link *mine, const struct link *other)
+{
+	const char *self = mine->x->n->conf->name;
+	bool smaller = strcmp(self, mine->peer->name) < 0;
+
+	if (mine->dialled == other->dialled)
+		return true;
+	return mine->dialled == smaller;
+}
+
+static void
+opened(struct link *l, const struct msg *hello)
+{
+	struct exchange *x = l->x;
+	struct peer *p = l->peer;
+
+	if (p == NULL) {
+		session_bye(l->s, CODE_IDENTITY, "not a member");
+		return;
+	}
+	if (p->link != NULL && !keep_new(l, p->link)) {
+		session_bye(l->s, CODE_DUPLICATE, msg_code_text(CODE_DUPLICATE));
+		return;
+	}
+	if (p->link != NULL)
+		session_bye(p->link->s, CODE_DUPLICATE, msg_code_text(CODE_DUPLICATE));
+	if (p->store != hello->store) { /* another store under this name: what the old one had applied is void */
+		dotset_clear(&p->acked);
+		p->store = hello->store;
+	}
+	dotset_clear(&p->seen);
+	p->link = l;
+	p->connected_ms = x->n->wall_ms;
+	p->reconnects++;
+	p->last_error[0] = '\0';
+	l->open = true;
+	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled", log_s("peer", p->name));
+	link_opened(l, hello->digest == l->digest);
+	fetch_peers_changed(x->n->fetch);
+}
+
+/* ---- questions ---- */
+
+int
+exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len, struct ask *a)
+{
+	struct link *l = p->link;
+	struct msg m = {.type = MSG_ASK, .what = what, .bytes = blob, .len = len};
+	int r;
+
+	if (l == NULL)
+		return -ENOTCONN;
+	m.id = a->id = ++l->ask_id;
+	r = session_send(l->s, &m);
+	if (r < 0)
+		return r;
+	a->next = l->asks;
+	l->asks = a;
+	return 0;
+}
+
+void
+exchange_ask_forget(struct peer *p, struct ask *a)
+{
+	struct ask **at;
+
+	if (p->link == NULL)
+		return;
+	for (at = &p->link->asks; *at != NULL; at = &(*at)->next) {
+		if (*at == a) {
+			*at = a->next;
+			return;
+		}
+	}
+}
+
+int
+exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob, size_t len)
+{
+	return session_send(l->s, &(struct msg){.type = MSG_TELL, .id = id, .code = code, .last = last, .bytes = blob, .len = len});
+}
+
+void
+exchange_on_ask(struct exchange *x, exchange_asked f, void *arg)
+{
+	x->asked = f;
+	x->asked_arg = arg;
+}
+
+static void
+got_ask(struct link *l, const struct msg *m)
+{
+	if (l->x->asked != NULL)
+		l->x->asked(l->x->asked_arg, l, m->id, m->what, m->bytes, m->len);
+	else
+		(void)!exchange_tell(l, m->id, CODE_REFUSED, true, NULL, 0);
+}
+
+static void
+got_tell(struct link *l, const struct msg *m)
+{
+	for (struct ask **at = &l->asks; *at != NULL; at = &(*at)->next) {
+		struct ask *a = *at;
+
+		if (a->id != m->id)
+			continue;
+		if (m->last)
+			*at = a->next;
+		a->tell(a, m->code, m->last, m->bytes, m->len);
+		return;
+	}
+}
+
+/* ---- messages ---- */
+
+static void
+got(struct link *l, const struct msg *m)
+{
+	struct node *n = l->x->n;
+
+	switch ((enum msg_type)m->type) {
+	case MSG_SEEN:
+		link_got_seen(l, m);
+		break;
+	case MSG_ORIGIN:
+		link_got_origin(l, m);
+		break;
+	case MSG_RECORD:
+		link_got_record(l, m);
+		break;
+	case MSG_UPTO:
+		link_got_upto(l, m);
+		break;
+	case MSG_ACK:
+		link_got_ack(l, m);
+		break;
+	case MSG_GET:
+		serve_get(n->serve, l, m);
+		break;
+	case MSG_DATA:
+		if (session_mine(l->s, m->stream))
+			fetch_data(n->fetch, l, m);
+		else
+			serve_data(n->serve, l, m);
+		break;
+	case MSG_END:
+		if (session_mine(l->s, m->stream))
+			fetch_end(n->fetch, l, m);
+		else
+			serve_end(n->serve, l, m);
+		break;
+	case MSG_CANCEL:
+		serve_cancel(n->serve, l, m);
+		break;
+	case MSG_ASK:
+		got_ask(l, m);
+		break;
+	case MSG_TELL:
+		got_tell(l, m);
+		break;
+	default:
+		break; /* MEMBER: the table is kept by hand; the rest never surfaces */
+	}
+}
+
+static void
+over(struct link *l)
+{
+	uint8_t code;
+	bool remote;
+	const char *why = session_reason(l->s, &code, &remote);
+	struct node *n = l->x->n;
+	const char *name = session_peer(l->s);
+
+	l->over = true;
+	if (l->peer != NULL && l->peer->link == l) {
+		l->peer->link = NULL;
+		l->peer->connected_ms = 0;
+		LOG(n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", name));
+	}
+	if (code == CODE_DUPLICATE || code == CODE_SHUTDOWN)
+		return;
+	LOG(n->log, LOG_WARN, "peer.closed", why, log_s("peer", name), log_s("by", remote ? "peer" : "this node"));
+	errors_add(n->errors, n->wall_ms, name,
+		   code == CODE_IDENTITY  ? "identity"
+		   : code == CODE_TIMEOUT ? "timeout"
+					  : "protocol",
+		   NULL, 0, why);
+}
+
+/* Steps the session as far as its input and our limits allow. */
+static void
+service(struct link *l)
+{
+	struct msg *m;
+
+	while (!l->over && !exchange_full(l->x)) {
+		switch (session_step(l->s, &m)) {
+		case SESSION_OPENED:
+			opened(l, m);
+			break;
+		case SESSION_MSG:
+			if (l->open)
+				got(l, m);
+			break;
+		case SESSION_CLOSED:
+			over(l);
+			return;
+		case SESSION_IDLE:
+			return;
+		}
+	}
+}
+
+static void
+pump(struct link *l)
+{
+	if (!l->open || l->over)
+		return;
+	link_pump(l);
+	fetch_pump(l->x->n->fetch, l);
+	serve_pump(l->x->n->serve, l);
+}
+
+size_t
+exchange_input(struct link *l, const void *bytes, size_t len)
+{
+	struct node *n = l->x->n;
+	size_t took = session_input(l->s, bytes, len, n->now_ms, n->wall_ms);
+
+	if (took > 0 && l->peer != NULL)
+		l->peer->contact_ms = n->wall_ms;
+	service(l);
+	pump(l);
+	return took;
+}
+
+const uint8_t *
+exchange_output(struct link *l, size_t *len)
+{
+	return session_output(l->s, len);
+}
+
+void
+exchange_consumed(struct link *l, size_t n)
+{
+	session_consumed(l->s, n);
+	pump(l);
+}
+
+bool
+exchange_wants_output(const struct link *l)
+{
+	size_t len;
+
+	(void)session_output(l->s, &len);
+	return len > 0;
+}
+
+bool
+exchange_wants_input(const struct link *l)
+{
+	return !exchange_full(l->x);
+}
+
+void
+exchange_tick(struct exchange *x)
+{
+	exchange_mark(x);
+	for (struct link *l = x->links; l != NULL; l = l->next) {
+		session_tick(l->s, x->n->now_ms, x->n->wall_ms);
+		service(l);
+		pump(l);
+	}
+}
+
+uint64_t
+exchange_deadline(const struct exchange *x)
+{
+	uint64_t at = UINT64_MAX;
+
+	for (const struct link *l = x->links; l != NULL; l = l->next) {
+		uint64_t d = session_deadline(l->s), p = l->open ? link_deadline(l) : UINT64_MAX;
+
+		at = d < at ? d : at;
+		at = p < at ? p : at;
+	}
+	return at;
+}
+
+struct exchange *
+exchange_new(struct node *n)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+
+	if (x != NULL)
+		x->n = n;
+	return x;
+}
+
+void
+exchange_free(struct exchange *x)
+{
+	struct peer *next;
+
+	if (x == NULL)
+		return;
+	while (x->links != NULL)
+		exchange_closed(x->links, "shutting down");
+	for (struct peer *p = x->peers; p != NULL; p = next) {
+		next = p->next;
+		peer_free(p);
+	}
+	exchange_inbox_free(x);
+	dotset_free(&x->have);
+	dotset_free(&x->acked);
+	dotset_free(&x->incoming);
+	vv_free(&x->origins_put);
+	free(x);
+}

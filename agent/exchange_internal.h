@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Shared by exchange.c (links, peers, routing) and replicate.c (records and sets). */
+#ifndef MIMEO_AGENT_EXCHANGE_INTERNAL_H
+#define MIMEO_AGENT_EXCHANGE_INTERNAL_H
+
+#include "agent/exchange.h"
+
+#define MARKS_MAX 16
+
+struct inlined;
+
+struct exchange {
+	struct node *n;
+	struct peer *peers; /* by name */
+	struct link *links;
+	struct dotset have;     /* what index->have was after the last durable round */
+	struct dotset acked;    /* the same of index->acked */
+	struct dotset incoming; /* received, put into the WAL, not folded yet */
+	struct vv origins_put;  /* origins whose ENTRY_ORIGIN was put; seq 1 */
+	uint64_t durable;       /* lsn: records up to it may leave */
+	struct {
+		uint64_t ms, lsn;
+	} marks[MARKS_MAX];     /* what was durable when: records are relayed EXCHANGE_RELAY_MS later */
+	size_t nmarks;
+	struct map inbox;       /* inlined content by dot */
+	size_t inbox_bytes;
+	exchange_asked asked;
+	void *asked_arg;
+};
+
+struct link {
+	struct exchange *x;
+	struct session *s;
+	struct peer *peer;
+	bool dialled, open, over;
+	bool seen_all;          /* the peer has said all it holds (or it holds the same as we do) */
+	bool catching_up;       /* until the first UPTO is out: everything is sent without delay */
+	bool sets_due;
+	uint64_t digest;        /* of what we held when our HELLO was made */
+	struct dotset told;     /* what the peer knows that we hold */
+	struct dotset vouched;  /* what UPTO has said in this session */
+	struct dotset told_acked;
+	struct dotset upto;     /* UPTO coming in, frame by frame */
+	struct dotset relayed;
+	struct vv origins;      /* origins told in this session; seq 1 */
+	struct index_cursor own, relay;
+	uint64_t sets_ms;       /* when SEEN or UPTO was last sent */
+	uint32_t ask_id;
+	struct ask *asks;
+	struct link *next;
+};
+
+/* exchange.c */
+bool exchange_must(struct exchange *x, int r); /* false: out of memory was reported as fatal */
+/* replicate.c */
+void link_opened(struct link *l, bool same);
+void link_got_seen(struct link *l, const struct msg *m);
+void link_got_origin(struct link *l, const struct msg *m);
+void link_got_record(struct link *l, const struct msg *m);
+void link_got_upto(struct link *l, const struct msg *m);
+void link_got_ack(struct link *l, const struct msg *m);
+void link_pump(struct link *l);
+uint64_t link_deadline(const struct link *l);
+void exchange_mark(struct exchange *x);
+bool exchange_full(const struct exchange *x);
+void exchange_inbox_free(struct exchange *x);
+
+#endif

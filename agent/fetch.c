@@ -1,0 +1,662 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Content into the stage: which source, which peer, how much credit; the bytes themselves are written by intake.c in workers. */
+#include "config.h"
+
+#include "agent/fetch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/intake.h"
+#include "agent/serve.h"
+#include "agent/syncer.h"
+
+#define TRIED_MAX 8               /* peers that failed this content before it is given up for now */
+#define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
+
+/* A fetch under way. */
+struct active {
+	struct fetch *f;
+	struct fetch_job *j;
+	struct intake *in;       /* writes and hashes; NULL before the source is chosen */
+	struct link *link;       /* where it comes from; NULL: here, or still to be chosen */
+	uint32_t stream;
+	uint64_t granted;        /* bytes of content that the peer may have sent in all */
+	uint64_t arrived;        /* of those */
+	uint64_t offset;         /* where this stream began */
+	bool ended;              /* END came, or the link went */
+	bool good;               /* it was END with CODE_OK */
+	enum { STAY, WAIT_PEER, NEXT_PEER } then; /* once everything that came is written */
+	bool delta;
+	bool no_delta;           /* a delta failed or was useless: whole, from now on */
+	bool large;
+	const char *tried[TRIED_MAX]; /* names of peers: live as long as the exchange */
+	unsigned ntried;
+	struct active *prev, *next;
+};
+
+struct fetch_list {
+	struct active *first, *last;
+	size_t n;
+};
+
+struct fetch {
+	struct node *n;
+	struct fetch_list active, waiting, low; /* waiting: not begun, or no peer has it at the moment */
+	bool peers_changed;
+	bool running;
+	uint64_t retry_ms;
+};
+
+static void begin(struct active *a);
+
+static void
+list_add(struct fetch_list *l, struct active *a)
+{
+	a->next = NULL;
+	a->prev = l->last;
+	if (l->last != NULL)
+		l->last->next = a;
+	else
+		l->first = a;
+	l->last = a;
+	l->n++;
+}
+
+static void
+list_del(struct fetch_list *l, struct active *a)
+{
+	if (a->prev != NULL)
+		a->prev->next = a->next;
+	else
+		l->first = a->next;
+	if (a->next != NULL)
+		a->next->prev = a->prev;
+	else
+		l->last = a->prev;
+	l->n--;
+}
+
+/* ---- the end of a fetch ---- */
+
+static void
+active_free(struct active *a)
+{
+	if (a->large)
+		syncer_large(a->f->n->syncer, -1);
+	intake_free(a->in);
+	free(a);
+}
+
+static void
+finish(struct active *a, int error)
+{
+	struct fetch *f = a->f;
+	struct fetch_job *j = a->j;
+
+	list_del(&f->active, a);
+	if (a->link != NULL && !a->ended)
+		(void)!session_cancel(link_session(a->link), a->stream);
+	j->private_ = NULL;
+	j->state = error == 0 ? FETCH_STAGED : FETCH_IDLE;
+	if (error == 0) {
+		j->file = intake_take_file(a->in);
+		j->sig = *intake_sig(a->in);
+	}
+	active_free(a);
+	j->done(j, error);
+}
+
+/* ---- which peer ---- */
+
+static bool
+was_tried(const struct active *a, const char *name)
+{
+	for (unsigned i = 0; i < a->ntried; i++)
+		if (a->tried[i] == name)
+			return true;
+	return false;
+}
+
+/* Content on its way from this peer: granted and not arrived. */
+static uint64_t
+in_flight(const struct fetch *f, const struct link *l, unsigned *streams)
+{
+	uint64_t sum = 0;
+
+	*streams = 0;
+	for (const struct active *a = f->active.first; a != NULL; a = a->next)
+		if (a->link == l && !a->ended) {
+			sum += a->granted - a->arrived;
+			(*streams)++;
+		}
+	return sum;
+}
+
+static uint64_t
+window(struct link *l)
+{
+	const struct session_stats *st = session_stats(link_session(l));
+
+	/* At 250 MB/s, 1 MiB is 4 ms of round trip; what is longer needs more in flight, up to 16 MiB. */
+	if (st->rtt_ms <= 4)
+		return FETCH_WINDOW_BYTES;
+	return st->rtt_ms >= 64 ? 16ull * FETCH_WINDOW_BYTES : FETCH_WINDOW_BYTES * st->rtt_ms / 4;
+}
+
+static bool
+has_it(const struct node *n, const struct peer *p, const struct record *rec)
+{
+	const struct origin *o;
+
+	if (dotset_has(&p->acked, rec->dot))
+		return true;
+	o = index_origin(n->index, rec->dot.origin);
+	return o != NULL && strcmp(o->node, p->name) == 0 && dotset_has(&p->seen, rec->dot);
+}
+
+/* The connected peer that has it and has the least under way from it. *exists: somebody has it. */
+static struct peer *
+choose(const struct active *a, bool *exists)
+{
+	struct fetch *f = a->f;
+	struct peer *best = NULL;
+	uint64_t least = UINT64_MAX;
+	unsigned streams;
+
+	*exists = false;
+	for (struct peer *p = exchange_peers(f->n->exchange); p != NULL; p = p->next) {
+		uint64_t now;
+
+		if (p->link == NULL || was_tried(a, p->name) || !has_it(f->n, p, a->j->rec))
+			continue;
+		*exists = true;
+		now = in_flight(f, p->link, &streams);
+		if (streams >= SESSION_STREAMS_MAX / 2 ||
+		    (now >= window(p->link) && a->j->rec->size > SMALL_BYTES) || now >= 2 * window(p->link))
+			continue;
+		if (now < least) {
+			least = now;
+			best = p;
+		}
+	}
+	return best;
+}
+
+/* ---- asking ---- */
+
+static void
+wait_for_peer(struct active *a)
+{
+	list_del(&a->f->active, a);
+	a->j->state = FETCH_WAITING;
+	a->j->from[0] = '\0';
+	list_add(a->j->low ? &a->f->low : &a->f->waiting, a);
+}
+
+static uint64_t
+first_credit(const struct active *a, struct link *l, uint64_t want)
+{
+	unsigned streams;
+	uint64_t room = window(l), used = in_flight(a->f, l, &streams);
+
+	room = used < room ? room - used : 0;
+	room = room < SMALL_BYTES ? SMALL_BYTES : room;
+	return want < room ? want : room;
+}
+
+static bool
+wants_delta(const struct active *a)
+{
+	const struct pathent *base = a->j->base;
+
+	return !a->no_delta && base != NULL && base->shown != NULL && intake_have(a->in) == 0 &&
+	       intake_delta_worth(base->shown->r->size, a->j->rec->size, a->f->n->conf->delta_min);
+}
+
+static void
+ask(struct active *a, struct peer *p)
+{
+	struct fetch_job *j = a->j;
+	struct msg get = {.type = MSG_GET, .how = GET_WHOLE, .size = j->rec->size};
+	uint64_t credit;
+
+	memcpy(get.hash, j->rec->hash, sizeof(get.hash));
+	a->delta = wants_delta(a);
+	a->offset = a->delta ? 0 : intake_have(a->in);
+	get.how = a->delta ? GET_DELTA : GET_WHOLE;
+	get.offset = a->delta ? j->base->shown->r->size : a->offset;
+	credit = first_credit(a, p->link, a->delta ? SMALL_BYTES : j->rec->size - a->offset);
+	a->link = NULL;
+	if (session_get(link_session(p->link), &get, (uint32_t)credit, &a->stream) < 0) {
+		wait_for_peer(a);
+		return;
+	}
+	a->link = p->link;
+	a->granted = credit;
+	a->arrived = 0;
+	a->ended = false;
+	a->good = false;
+	a->then = STAY;
+	j->state = a->delta ? FETCH_DELTA : FETCH_WHOLE;
+	snprintf(j->from, sizeof(j->from), "%s", p->name);
+	if (a->delta)
+		intake_begin_delta(a->in, j->base);
+}
+
+static void
+find_peer(struct active *a)
+{
+	bool exists;
+	struct peer *p = choose(a, &exists);
+
+	if (p != NULL)
+		ask(a, p);
+	else if (exists)
+		wait_for_peer(a);
+	else
+		finish(a, a->ntried > 0 ? -EBADMSG : -EHOSTUNREACH);
+}
+
+/* This peer could not give it: it is not asked again by this fetch. */
+static void
+mark_tried(struct active *a)
+{
+	struct peer *p = exchange_peer(a->f->n->exchange, a->j->from);
+
+	if (p != NULL && a->ntried < TRIED_MAX)
+		a->tried[a->ntried++] = p->name;
+}
+
+static void
+next_peer(struct active *a)
+{
+	if (a->link != NULL && !a->ended)
+		(void)!session_cancel(link_session(a->link), a->stream);
+	mark_tried(a);
+	a->link = NULL;
+	find_peer(a);
+}
+
+/* The stream is over, one way or another, and all of it is written. */
+static void
+drained(struct active *a)
+{
+	int then = (int)a->then;
+
+	a->then = STAY;
+	if (then == NEXT_PEER)
+		next_peer(a);
+	else if (then == WAIT_PEER)
+		wait_for_peer(a);
+	else if (a->good)
+		intake_finish(a->in);
+}
+
+static void
+wrong_content(struct active *a)
+{
+	struct node *n = a->f->n;
+	const struct record *r = a->j->rec;
+
+	LOG(n->log, LOG_ERROR, "fetch.hash", "content does not have the hash that its record says; it was thrown away",
+	    log_b("path", r->path, r->path_len), log_s("peer", a->j->from));
+	errors_add(n->errors, n->wall_ms, a->j->from, "hash", r->path, r->path_len,
+		   "content did not have its hash and was thrown away");
+}
+
+/* ---- what the intake reports ---- */
+
+static void
+grant(struct active *a)
+{
+	uint64_t want, room = window(a->link), used;
+	unsigned streams;
+
+	if (a->link == NULL || a->ended)
+		return;
+	want = a->delta ? a->j->rec->size + SMALL_BYTES : a->j->rec->size - a->offset;
+	used = in_flight(a->f, a->link, &streams);
+	if (a->granted >= want || used >= room || a->granted - a->arrived >= room / 2)
+		return;
+	want -= a->granted;
+	room -= used;
+	want = want < room ? want : room;
+	if (session_credit(link_session(a->link), a->stream, (uint32_t)want) == 0)
+		a->granted += want;
+}
+
+static void
+complete(struct active *a, int error)
+{
+	if (error == 0) {
+		finish(a, 0);
+		return;
+	}
+	a->good = false;
+	if (error == -EBADMSG && a->delta) { /* once the whole file instead */
+		a->no_delta = true;
+		error = -EAGAIN;
+	} else if (error == -EBADMSG) {
+		wrong_content(a);
+	}
+	if (error != -EBADMSG && error != -EAGAIN) {
+		finish(a, error);
+		return;
+	}
+	if (error == -EBADMSG && a->j->from[0] != '\0')
+		mark_tried(a);
+	if (a->link != NULL && !a->ended)
+		(void)!session_cancel(link_session(a->link), a->stream);
+	a->link = NULL;
+	a->ended = true;
+	intake_restart(a->in); /* READY follows; what lay here was not what the index thought: then a peer is asked */
+}
+
+static void
+intake_event(void *arg, enum intake_event ev, int error)
+{
+	struct active *a = arg;
+
+	a->j->have_bytes = intake_have(a->in);
+	switch (ev) {
+	case INTAKE_READY: /* what was left of an earlier try is hashed: go on behind it */
+		if (error < 0)
+			finish(a, error);
+		else if (a->j->have_bytes == a->j->rec->size)
+			intake_finish(a->in); /* all of it is there already */
+		else
+			find_peer(a);
+		break;
+	case INTAKE_SIGNATURE: /* our signature may be sent */
+		fetch_pump(a->f, a->link);
+		break;
+	case INTAKE_WRITTEN:
+		if (error < 0)
+			complete(a, error);
+		else if (a->ended && intake_idle(a->in))
+			drained(a);
+		else
+			grant(a);
+		break;
+	case INTAKE_COMPLETE:
+		complete(a, error);
+		break;
+	}
+}
+
+/* ---- beginning ---- */
+
+static int
+room_for(struct node *n, uint64_t size)
+{
+	uint64_t bytes, inodes;
+	int r = tree_space(n->tree, &bytes, &inodes);
+
+	if (r < 0)
+		return r;
+	if (inodes < 16 || bytes < n->conf->min_free || bytes - n->conf->min_free < size)
+		return -ENOSPC;
+	return 0;
+}
+
+static void
+begin(struct active *a)
+{
+	struct node *n = a->f->n;
+	const struct record *r = a->j->rec;
+	struct tfile *here;
+	uint8_t *bytes;
+	size_t len;
+
+	bytes = exchange_inlined(n->exchange, r->dot, &len);
+	if (bytes != NULL && len == r->size) {
+		intake_bytes(a->in, bytes, len);
+		return;
+	}
+	free(bytes);
+	if (serve_open(n, r->hash, r->size, &here, NULL) == 0) {
+		a->j->state = FETCH_LOCAL;
+		intake_copy(a->in, here);
+	} else {
+		intake_resume(a->in);
+	}
+}
+
+static void
+start(struct active *a)
+{
+	struct node *n = a->f->n;
+	struct intake_opts o = {n->tree, n->work, a->j->rec, a->j->stage, a->j->uid, a->j->gid, intake_event, a};
+	int e = room_for(n, a->j->rec->size);
+
+	if (e == 0 && (a->in = intake_new(&o)) == NULL)
+		e = -ENOMEM;
+	if (e < 0) {
+		finish(a, e);
+		return;
+	}
+	if (a->j->rec->size > FETCH_LARGE_BYTES) {
+		a->large = true;
+		syncer_large(n->syncer, 1);
+	}
+	begin(a);
+}
+
+static bool
+run_list(struct fetch *f, struct fetch_list *l)
+{
+	struct active *a, *next;
+	size_t turns = l->n;
+
+	for (a = l->first; a != NULL && turns-- > 0; a = next) {
+		bool fresh = a->in == NULL;
+		bool exists;
+
+		next = a->next;
+		if (f->active.n >= FETCH_ACTIVE_MAX)
+			return false;
+		if (!fresh && choose(a, &exists) == NULL && exists)
+			continue;
+		list_del(l, a);
+		list_add(&f->active, a);
+		if (fresh)
+			start(a);
+		else
+			find_peer(a);
+	}
+	return true;
+}
+
+static void
+run(struct fetch *f)
+{
+	if (f->running)
+		return;
+	f->running = true;
+	f->peers_changed = false;
+	if (run_list(f, &f->waiting))
+		(void)run_list(f, &f->low);
+	f->running = false;
+}
+
+void
+fetch_start(struct fetch *f, struct fetch_job *j)
+{
+	struct active *a = calloc(1, sizeof(*a));
+
+	if (a == NULL) {
+		j->done(j, -ENOMEM);
+		return;
+	}
+	a->f = f;
+	a->j = j;
+	j->private_ = a;
+	j->file = NULL;
+	j->state = FETCH_WAITING;
+	list_add(j->low ? &f->low : &f->waiting, a);
+	f->peers_changed = true;
+}
+
+void
+fetch_stop(struct fetch *f, struct fetch_job *j)
+{
+	struct active *a = j->private_;
+
+	if (a == NULL)
+		return;
+	j->private_ = NULL;
+	if (j->state == FETCH_WAITING)
+		list_del(j->low ? &f->low : &f->waiting, a);
+	else
+		list_del(&f->active, a);
+	if (a->link != NULL && !a->ended)
+		(void)!session_cancel(link_session(a->link), a->stream);
+	active_free(a);
+}
+
+/* ---- messages ---- */
+
+static struct active *
+by_stream(struct fetch *f, const struct link *l, uint32_t stream)
+{
+	for (struct active *a = f->active.first; a != NULL; a = a->next)
+		if (a->link == l && a->stream == stream && !a->ended)
+			return a;
+	return NULL;
+}
+
+void
+fetch_data(struct fetch *f, struct link *l, const struct msg *m)
+{
+	struct active *a = by_stream(f, l, m->stream);
+	struct peer *p = link_peer(l);
+
+	if (a == NULL)
+		return;
+	a->arrived += m->len;
+	if (p != NULL && a->delta)
+		p->delta_in += m->len;
+	else if (p != NULL)
+		p->whole_in += m->len;
+	intake_data(a->in, m->bytes, m->len);
+}
+
+void
+fetch_end(struct fetch *f, struct link *l, const struct msg *m)
+{
+	struct active *a = by_stream(f, l, m->stream);
+
+	if (a == NULL)
+		return;
+	a->ended = true;
+	a->good = m->code == CODE_OK;
+	a->link = NULL;
+	f->peers_changed = true;
+	if (!a->good && a->delta && m->code != CODE_GONE) {
+		a->no_delta = true;
+		intake_restart(a->in); /* READY follows */
+		return;
+	}
+	if (!a->good)
+		a->then = m->code == CODE_BUSY ? WAIT_PEER : NEXT_PEER;
+	if (intake_idle(a->in))
+		drained(a);
+}
+
+/* Sends what there is of our signature on delta streams. */
+void
+fetch_pump(struct fetch *f, struct link *l)
+{
+	for (struct active *a = f->active.first; a != NULL && l != NULL; a = a->next) {
+		if (a->link != l || !a->delta || a->ended)
+			continue;
+		for (;;) {
+			size_t room = session_room(link_session(l), a->stream), len;
+			const uint8_t *bytes;
+			bool last;
+
+			room = room < MSG_DATA_BYTES_MAX ? room : MSG_DATA_BYTES_MAX;
+			bytes = intake_signature(a->in, room, &len, &last);
+			if (len > 0 && session_data(link_session(l), a->stream, bytes, len) < 0)
+				break;
+			if (last)
+				(void)!session_end(link_session(l), a->stream, CODE_OK);
+			if (len == 0)
+				break;
+		}
+	}
+}
+
+void
+fetch_link_closed(struct fetch *f, struct link *l)
+{
+	struct active *next;
+
+	for (struct active *a = f->active.first; a != NULL; a = next) {
+		next = a->next;
+		if (a->link != l)
+			continue;
+		a->link = NULL;
+		a->ended = true;
+		a->good = false;
+		if (a->delta) { /* half a delta is worth nothing: READY follows */
+			intake_restart(a->in);
+			continue;
+		}
+		a->then = WAIT_PEER;
+		if (intake_idle(a->in))
+			drained(a);
+	}
+	f->peers_changed = true;
+}
+
+void
+fetch_peers_changed(struct fetch *f)
+{
+	f->peers_changed = true;
+}
+
+void
+fetch_tick(struct fetch *f)
+{
+	if (f->peers_changed)
+		run(f);
+}
+
+uint64_t
+fetch_deadline(const struct fetch *f)
+{
+	return f->peers_changed && f->active.n < FETCH_ACTIVE_MAX && f->waiting.n + f->low.n > 0 ? 0 : UINT64_MAX;
+}
+
+struct fetch *
+fetch_new(struct node *n)
+{
+	struct fetch *f = calloc(1, sizeof(*f));
+
+	if (f != NULL)
+		f->n = n;
+	return f;
+}
+
+void
+fetch_free(struct fetch *f)
+{
+	struct fetch_list *lists[] = {&f->active, &f->waiting, &f->low};
+
+	if (f == NULL)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		while (lists[i]->first != NULL) {
+			struct active *a = lists[i]->first;
+
+			list_del(lists[i], a);
+			a->j->private_ = NULL;
+			active_free(a);
+		}
+	free(f);
+}

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Connections as descriptors. */
+#include "config.h"
+
+#include "agent/links.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/attach.h"
+#include "agent/dial.h"
+#include "agent/exchange.h"
+#include "agent/hostport.h"
+#include "conf/spawn.h"
+#include "proto/backoff.h"
+
+#define READ_BYTES (256u * 1024)
+#define REDIAL_BASE_MS 250
+#define HAND_ON_MS 1000
+#define COURTESY_MS 200 /* the larger name waits so long before its first dial, so that two nodes do not dial each other */
+
+/* Dials one member. */
+struct dialler {
+	char name[MEMBER_NAME_BYTES_MAX + 1];
+	struct backoff backoff;
+	uint64_t at_ms;      /* not before */
+	unsigned next;       /* which of its addresses is next */
+	struct tube *tube;   /* while the child runs */
+	struct dialler *later;
+};
+
+struct tube {
+	struct links *k;
+	int fd;
+	uint32_t events;     /* what the loop watches for */
+	struct link *link;   /* NULL: the header line has not come */
+	char name[MEMBER_NAME_BYTES_MAX + 1];
+	char header[ATTACH_HEADER_MAX];
+	size_t header_len;
+	uint64_t born_ms;
+	uint8_t *held;       /* read, but not taken by the session yet */
+	size_t held_len, held_at;
+	bool eof, shut;
+	uint64_t shut_ms;    /* BYE is out: the child gets so long to hand it on */
+	struct dialler *dialler;
+	pid_t pid;
+	int pidfd;           /* -1: not a child's, or it has ended */
+	int status;
+	bool reaped, opened;
+	struct tube *next;
+};
+
+struct links {
+	struct node *n;
+	struct loop *loop;
+	int listen_fd;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct tube *tubes;
+	unsigned ntubes;
+	struct dialler *diallers;
+};
+
+/* ---- closing ---- */
+
+static const char *
+dial_reason(int status, const char **reason)
+{
+	*reason = "connect";
+	if (!WIFEXITED(status))
+		return "the dialling program was killed";
+	switch (WEXITSTATUS(status)) {
+	case DIAL_CLOSED:
+		return "closed";
+	case DIAL_HOSTKEY:
+		*reason = "hostkey";
+		return "its host key is not the pinned one: see `mimeo errors` and known_hosts";
+	case DIAL_AUTH:
+		*reason = "auth";
+		return "its sshd does not accept this node's key: is it authorized there?";
+	case DIAL_KEY:
+		*reason = "auth";
+		return "this node's key, or the pinned host key, is not a usable ed25519 key";
+	case DIAL_PROTOCOL:
+		*reason = "protocol";
+		return "no common SSH algorithm, or broken packets";
+	case DIAL_LOST:
+		return "the connection was lost";
+	case DIAL_PEER:
+		return "the other side ended: does its agent run?";
+	default:
+		return "it cannot be reached";
+	}
+}
+
+static void
+dial_failed(struct dialler *d, const char *why, const char *reason)
+{
+	struct node *n = d->tube->k->n;
+	struct peer *p = exchange_peer(n->exchange, d->name);
+
+	LOG(n->log, LOG_WARN, "peer.unreachable", why, log_s("peer", d->name));
+	errors_add(n->errors, n->wall_ms, d->name, reason, NULL, 0, why);
+	if (p != NULL)
+		snprintf(p->last_error, sizeof(p->last_error), "%s", why);
+}
+
+static void
+dial_over(struct tube *t)
+{
+	struct dialler *d = t->dialler;
+	const char *reason, *why;
+
+	if (d == NULL)
+		return;
+	why = dial_reason(t->status, &reason);
+	if (t->reaped && !t->opened && !(WIFEXITED(t->status) && WEXITSTATUS(t->status) == DIAL_CLOSED))
+		dial_failed(d, why, reason);
+	if (t->opened)
+		backoff_reset(&d->backoff);
+	d->tube = NULL;
+	d->next++;
+	d->at_ms = t->k->n->now_ms + backoff_fail(&d->backoff);
+}
+
+static void
+tube_close(struct tube *t, const char *why)
+{
+	struct links *k = t->k;
+	struct tube **at = &k->tubes;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	k->ntubes--;
+	if (t->link != NULL)
+		exchange_closed(t->link, why);
+	if (t->pidfd >= 0) {
+		if (!t->reaped) {
+			(void)spawn_kill(t->pidfd, SIGKILL);
+			(void)waitpid(t->pid, &t->status, 0);
+		}
+		loop_fd_del(k->loop, t->pidfd);
+		close(t->pidfd);
+	}
+	loop_fd_del(k->loop, t->fd);
+	close(t->fd);
+	dial_over(t);
+	free(t->held);
+	free(t);
+}
+
+/* ---- bytes ---- */
+
+static void
+flush(struct tube *t)
+{
+	for (;;) {
+		size_t len;
+		const uint8_t *bytes = exchange_output(t->link, &len);
+		ssize_t n;
+
+		if (len == 0)
+			return;
+		n = send(t->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			if (errno != EAGAIN)
+				t->eof = true;
+			return;
+		}
+		exchange_consumed(t->link, (size_t)n);
+	}
+}
+
+/* Gives the session what was read; keeps what it does not take. */
+static void
+feed(struct tube *t)
+{
+	while (t->held_at < t->held_len) {
+		size_t took = exchange_input(t->link, t->held + t->held_at, t->held_len - t->held_at);
+
+		if (took == 0)
+			return;
+		t->held_at += took;
+	}
+	t->held_len = t->held_at = 0;
+}
+
+static void
+fill(struct tube *t)
+{
+	for (unsigned turn = 0; turn < 4 && t->held_len == 0; turn++) {
+		ssize_t n = recv(t->fd, t->held, READ_BYTES, MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			t->eof = true;
+			return;
+		}
+		t->held_len = (size_t)n;
+		feed(t);
+	}
+}
+
+/* ---- the header line of an attached connection ---- */
+
+static void
+header_done(struct tube *t)
+{
+	struct node *n = t->k->n;
+	size_t skip = sizeof(ATTACH_HEADER) - 1;
+	unsigned same = 0;
+
+	if (t->header_len <= skip || memcmp(t->header, ATTACH_HEADER, skip) != 0 ||
+	    !member_name_ok(t->header + skip, t->header_len - skip)) {
+		LOG(n->log, LOG_WARN, "attach.refused", "not the header line of an attach program");
+		t->eof = true;
+		return;
+	}
+	memcpy(t->name, t->header + skip, t->header_len - skip);
+	for (const struct tube *o = t->k->tubes; o != NULL; o = o->next)
+		same += strcmp(o->name, t->name) == 0;
+	if (exchange_peer(n->exchange, t->name) == NULL || same > LINKS_PEER_TUBES_MAX) {
+		const char *why = same > LINKS_PEER_TUBES_MAX ? "too many connections of this peer" : "its key is known, but it is not a member";
+
+		LOG(n->log, LOG_WARN, "attach.refused", why, log_s("peer", t->name));
+		errors_add(n->errors, n->wall_ms, t->name, "identity", NULL, 0, why);
+		t->eof = true;
+		return;
+	}
+	t->link = exchange_connect(n->exchange, t->name, false);
+	if (t->link == NULL)
+		t->eof = true;
+}
+
+static void
+read_header(struct tube *t)
+{
+	while (t->link == NULL && !t->eof) {
+		char c;
+		ssize_t n = recv(t->fd, &c, 1, MSG_DONTWAIT);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0 || t->header_len == sizeof(t->header))
+			t->eof = true;
+		else if (c == '\n')
+			header_done(t);
+		else
+			t->header[t->header_len++] = c;
+	}
+}
+
+/* ---- events ---- */
+
+/* Our last words may still be in the child's hands: it ends by itself when it has passed them on. */
+static bool
+handing_on(struct tube *t)
+{
+	if (t->pidfd < 0 || t->reaped)
+		return false;
+	if (!t->shut) {
+		t->shut = true;
+		t->shut_ms = t->k->n->now_ms;
+		(void)shutdown(t->fd, SHUT_WR);
+	}
+	return t->k->n->now_ms - t->shut_ms < HAND_ON_MS;
+}
+
+static void
+tube_turn(struct tube *t)
+{
+	char why[256] = "the connection was closed";
+	uint8_t code;
+	uint32_t want;
+
+	if (t->link == NULL) {
+		if (t->eof || t->k->n->now_ms - t->born_ms > LINKS_HEADER_MS)
+			tube_close(t, why);
+		return;
+	}
+	feed(t);
+	flush(t);
+	t->opened = t->opened || link_peer(t->link) == NULL || session_open(link_session(t->link));
+	if (exchange_over(t->link, why, sizeof(why), &code) && !exchange_wants_output(t->link)) {
+		if (!handing_on(t))
+			tube_close(t, why);
+		return;
+	}
+	if (t->eof && t->held_len == 0 && (t->dialler == NULL || t->reaped)) {
+		tube_close(t, why);
+		return;
+	}
+	want = (t->held_len == 0 && !t->eof ? EPOLLIN : 0u) | (exchange_wants_output(t->link) && !t->eof ? EPOLLOUT : 0u);
+	if (want != t->events && loop_fd_mod(t->k->loop, t->fd, want) == 0)
+		t->events = want;
+}
+
+static void
+on_tube(void *arg, uint32_t events)
+{
+	struct tube *t = arg;
+
+	if (t->link == NULL)
+		read_header(t);
+	if (t->link != NULL && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && t->held_len == 0)
+		fill(t);
+}
+
+static void
+on_child(void *arg, uint32_t events)
+{
+	struct tube *t = arg;
+
+	(void)events;
+	if (spawn_reap(t->pid, &t->status) != 0)
+		return;
+	t->reaped = true;
+	t->eof = t->eof || t->held_len == 0;
+	loop_fd_del(t->k->loop, t->pidfd);
+	if (t->link != NULL && t->held_len == 0)
+		fill(t);
+	t->eof = true;
+}
+
+static struct tube *
+tube_new(struct links *k, int fd)
+{
+	struct tube *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->held = malloc(READ_BYTES);
+	*t = (struct tube){.k = k, .fd = fd, .held = t->held, .pidfd = -1, .born_ms = k->n->now_ms, .events = EPOLLIN};
+	if (t->held == NULL || loop_fd_add(k->loop, fd, EPOLLIN, on_tube, t) < 0) {
+		free(t->held);
+		free(t);
+		return NULL;
+	}
+	t->next = k->tubes;
+	k->tubes = t;
+	k->ntubes++;
+	return t;
+}
+
+static bool
+trusted(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == 0 || who.uid == geteuid());
+}
+
+static void
+on_listen(void *arg, uint32_t events)
+{
+	struct links *k = arg;
+	int fd;
+
+	(void)events;
+	while ((fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		if (k->ntubes >= LINKS_TUBES_MAX || !trusted(fd) || tube_new(k, fd) == NULL) {
+			LOG(k->n->log, LOG_WARN, "attach.refused", "too many connections, or not this user's");
+			close(fd);
+		}
+	}
+}
+
+/* ---- dialling ---- */
+
+static const char *
+libexec(void)
+{
+	const char *dir = getenv("MIMEO_LIBEXEC"); /* a built tree that is not installed */
+
+	return dir != NULL && dir[0] == '/' ? dir : LIBEXECDIR "/mimeo";
+}
+
+/* The i-th address of a comma list, round and round. */
+static int
+pick_address(const char *list, unsigned i, struct hostport *hp)
+{
+	char text[HOSTPORT_TEXT_MAX + 1];
+	unsigned n = 1;
+	const char *p = list;
+	size_t len;
+
+	for (const char *c = list; *c != '\0'; c++)
+		n += *c == ',';
+	for (i %= n; i > 0; i--)
+		p = strchr(p, ',') + 1;
+	p += strspn(p, " ");
+	len = strcspn(p, ", ");
+	if (len == 0 || len >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, p, len);
+	text[len] = '\0';
+	return hostport_parse(hp, text);
+}
+
+static int
+start_child(struct links *k, struct dialler *d, const struct member *m, const struct hostport *hp, int fd, struct tube *t)
+{
+	char path[4096], port[8];
+	const struct settings *c = k->n->conf;
+	const char *user = m->user[0] != '\0' ? m->user : c->ssh_user;
+	const char *argv[] = {"dial",	    "--host", hp->host,	    "--port",	     port, "--user", user,
+			      "--key",	    c->ssh_key,	 "--known-hosts", c->ssh_known_hosts, "--bind-name", d->name, NULL};
+
+	snprintf(path, sizeof(path), "%s/dial", libexec());
+	snprintf(port, sizeof(port), "%u", hp->port);
+	return spawn_child(path, (char **)(uintptr_t)argv, fd, -1, &t->pid, &t->pidfd);
+}
+
+static void
+dial(struct links *k, struct dialler *d, const struct member *m)
+{
+	struct hostport hp;
+	struct tube *t;
+	int pair[2], e;
+
+	d->at_ms = k->n->now_ms + backoff_fail(&d->backoff);
+	if (pick_address(m->address, d->next, &hp) < 0 || k->ntubes >= LINKS_TUBES_MAX)
+		return;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	t = tube_new(k, pair[0]);
+	if (t == NULL) {
+		close(pair[0]);
+		close(pair[1]);
+		return;
+	}
+	snprintf(t->name, sizeof(t->name), "%s", d->name);
+	e = start_child(k, d, m, &hp, pair[1], t);
+	close(pair[1]);
+	if (e == 0)
+		t->link = exchange_connect(k->n->exchange, d->name, true);
+	if (e < 0 || t->link == NULL || loop_fd_add(k->loop, t->pidfd, EPOLLIN, on_child, t) < 0) {
+		LOG(k->n->log, LOG_ERROR, "dial.start", "the dialling program cannot be started", log_s("dir", libexec()), log_err(e));
+		tube_close(t, "the dialling program cannot be started");
+		return;
+	}
+	t->dialler = d;
+	d->tube = t;
+}
+
+static struct dialler *
+dialler_of(struct links *k, const char *name)
+{
+	struct dialler *d;
+
+	for (d = k->diallers; d != NULL; d = d->later)
+		if (strcmp(d->name, name) == 0)
+			return d;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		return NULL;
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	backoff_init(&d->backoff, REDIAL_BASE_MS, (uint32_t)k->n->conf->retry_max_ms, node_random(k->n));
+	d->at_ms = k->n->now_ms + (strcmp(k->n->conf->name, name) > 0 ? COURTESY_MS : 0);
+	d->later = k->diallers;
+	k->diallers = d;
+	return d;
+}
+
+static void
+dial_members(struct links *k)
+{
+	const struct index *x = k->n->index;
+
+	for (size_t i = 0; i < x->nmembers; i++) {
+		const struct member *m = &x->members[i];
+		const struct peer *p = exchange_peer(k->n->exchange, m->name);
+		struct dialler *d;
+
+		if (p == NULL || m->removed != 0 || m->address[0] == '\0' || p->link != NULL)
+			continue;
+		d = dialler_of(k, m->name);
+		if (d != NULL && d->tube == NULL && k->n->now_ms >= d->at_ms)
+			dial(k, d, m);
+	}
+}
+
+void
+links_member(struct links *k)
+{
+	for (struct dialler *d = k->diallers; d != NULL; d = d->later)
+		d->at_ms = k->n->now_ms;
+}
+
+void
+links_turn(struct links *k)
+{
+	struct tube *next;
+
+	for (struct tube *t = k->tubes; t != NULL; t = next) {
+		next = t->next;
+		tube_turn(t);
+	}
+	dial_members(k);
+}
+
+uint64_t
+links_deadline(const struct links *k)
+{
+	uint64_t at = UINT64_MAX;
+
+	for (const struct dialler *d = k->diallers; d != NULL; d = d->later) {
+		const struct peer *p = exchange_peer(k->n->exchange, d->name);
+
+		if (d->tube == NULL && p != NULL && p->link == NULL && d->at_ms < at)
+			at = d->at_ms;
+	}
+	for (const struct tube *t = k->tubes; t != NULL; t = t->next) {
+		if (t->shut && t->shut_ms + HAND_ON_MS < at)
+			at = t->shut_ms + HAND_ON_MS;
+		if (t->link == NULL && t->born_ms + LINKS_HEADER_MS < at)
+			at = t->born_ms + LINKS_HEADER_MS + 1;
+	}
+	return at;
+}
+
+/* ---- life ---- */
+
+static int
+listen_at(struct links *k)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	mode_t old;
+	int r;
+
+	memcpy(a.sun_path, k->path, sizeof(k->path));
+	k->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (k->listen_fd < 0)
+		return -errno;
+	(void)unlink(k->path); /* of an earlier run: the life lock says that it is over */
+	old = umask(0177);
+	r = bind(k->listen_fd, (const struct sockaddr *)&a, sizeof(a));
+	umask(old);
+	if (r < 0 || listen(k->listen_fd, 128) < 0)
+		return -errno;
+	return loop_fd_add(k->loop, k->listen_fd, EPOLLIN, on_listen, k);
+}
+
+int
+links_open(struct node *n, struct loop *loop, struct links **out, char *err, size_t err_len)
+{
+	struct links *k = calloc(1, sizeof(*k));
+	int r;
+
+	*out = NULL;
+	if (k == NULL)
+		return -ENOMEM;
+	*k = (struct links){.n = n, .loop = loop, .listen_fd = -1};
+	snprintf(k->path, sizeof(k->path), "%s/%s", n->conf->run, LINKS_SOCKET_NAME);
+	r = listen_at(k);
+	if (r < 0) {
+		snprintf(err, err_len, "%s: cannot listen: %s", k->path, strerror(-r));
+		links_close(k);
+		return r;
+	}
+	*out = k;
+	return 0;
+}
+
+void
+links_close(struct links *k)
+{
+	if (k == NULL)
+		return;
+	while (k->tubes != NULL) {
+		struct tube *t = k->tubes;
+
+		if (t->link != NULL) {
+			session_bye(link_session(t->link), CODE_SHUTDOWN, "shutting down");
+			flush(t);
+		}
+		tube_close(t, "shutting down");
+	}
+	while (k->diallers != NULL) {
+		struct dialler *d = k->diallers;
+
+		k->diallers = d->later;
+		free(d);
+	}
+	if (k->listen_fd >= 0) {
+		loop_fd_del(k->loop, k->listen_fd);
+		close(k->listen_fd);
+		(void)unlink(k->path);
+	}
+	free(k);
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* mimeo-agent: reads the configuration, opens everything, and runs the loop. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/apply.h"
+#include "agent/control.h"
+#include "agent/links.h"
+#include "agent/members.h"
+#include "agent/node.h"
+#include "conf/clock.h"
+#include "conf/home.h"
+#include "conf/lifelock.h"
+#include "conf/loop.h"
+#include "conf/notify.h"
+#include "conf/random.h"
+#include "proto/walfile.h"
+
+#define WORKERS 4
+#define GUARD_MS 2000        /* how often the root is looked at */
+#define FILES_WANTED 65536   /* descriptors: staged files, peers, clients */
+
+enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_HALTED = 5 };
+
+struct agent {
+	const char *file;
+	struct settings *conf;
+	struct log *log;
+	struct loop *loop;
+	struct work *work;
+	struct tree *tree;
+	struct walfile *walfile;
+	struct notify *notify;
+	struct node *node;
+	struct links *links;
+	struct control *control;
+	struct loop_timer timer;
+	uint64_t guard_ms;
+	int lock;
+	bool stopping;
+	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
+};
+
+/* ---- one turn ---- */
+
+static void
+guard(struct agent *a)
+{
+	char text[256] = "";
+	int r;
+
+	if (a->node->now_ms < a->guard_ms)
+		return;
+	a->guard_ms = a->node->now_ms + GUARD_MS;
+	r = home_guard(a->tree, wal_info(a->node->wal), a->conf->root, text, sizeof(text));
+	if (r != a->node->halted)
+		LOG(a->log, r < 0 ? LOG_ERROR : LOG_INFO, r < 0 ? "guard.halted" : "guard.released",
+		    r < 0 ? text : "the root is as it should be again");
+	node_halt(a->node, r, text);
+}
+
+static void
+turn(void *arg)
+{
+	struct agent *a = arg;
+	uint64_t at;
+
+	if (a->stopping)
+		return;
+	guard(a);
+	node_tick(a->node, clock_mono_ms(), clock_wall_ms());
+	links_turn(a->links);
+	control_turn(a->control);
+	at = node_deadline(a->node);
+	at = links_deadline(a->links) < at ? links_deadline(a->links) : at;
+	at = control_deadline(a->control) < at ? control_deadline(a->control) : at;
+	at = a->guard_ms < at ? a->guard_ms : at;
+	loop_timer_set(a->loop, &a->timer, at);
+}
+
+static void
+on_timer(void *arg)
+{
+	struct agent *a = arg;
+
+	a->node->now_ms = clock_mono_ms(); /* the turn that follows does the rest */
+}
+
+static void
+on_notify_event(void *arg, const struct notify_event *e)
+{
+	(void)arg;
+	(void)e;
+}
+
+static void
+on_notify(void *arg, uint32_t events)
+{
+	struct agent *a = arg;
+
+	(void)events;
+	(void)notify_read(a->notify, on_notify_event, a);
+	node_wal_changed(a->node);
+}
+
+static void
+on_fatal(void *arg, const char *what, int error)
+{
+	struct agent *a = arg;
+
+	LOG(a->log, LOG_ERROR, "fatal", what, log_err(error));
+	a->stopping = true;
+	loop_stop(a->loop, EXIT_FAILED);
+}
+
+static void
+on_stop(void *arg, int signo)
+{
+	struct agent *a = arg;
+
+	LOG(a->log, LOG_INFO, "stop", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	loop_stop(a->loop, EXIT_OK);
+}
+
+static void
+on_reload(void *arg, int signo)
+{
+	struct agent *a = arg;
+	struct settings *fresh;
+
+	(void)signo;
+	if (settings_load(a->file, &fresh, a->err, sizeof(a->err)) < 0) {
+		LOG(a->log, LOG_ERROR, "reload.refused", a->err);
+		return;
+	}
+	log_set_level(a->log, fresh->log_level);
+	a->node->conf = fresh;
+	a->node->ignore = fresh->ignore;
+	node_reconfigured(a->node);
+	settings_free(a->conf);
+	a->conf = fresh;
+	LOG(a->log, LOG_INFO, "reload.done", "the configuration was read again");
+}
+
+/* ---- opening ---- */
+
+static int
+refuse(struct agent *a, int code)
+{
+	LOG(a->log, LOG_ERROR, "start.refused", a->err);
+	return code;
+}
+
+static int
+make_dirs(struct agent *a)
+{
+	const struct settings *c = a->conf;
+
+	if ((mkdir(c->run, 0750) < 0 && errno != EEXIST)) {
+		snprintf(a->err, sizeof(a->err), "%s: cannot be made: %s", c->run, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int
+take_lock(struct agent *a)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/agent.lock", a->conf->state);
+	a->lock = lifelock_take(path);
+	if (a->lock == -EBUSY)
+		snprintf(a->err, sizeof(a->err), "%s: another mimeo-agent runs on this state directory", path);
+	else if (a->lock < 0)
+		snprintf(a->err, sizeof(a->err), "%s: %s (was `mimeo init` run?)", path, strerror(-a->lock));
+	return a->lock < 0 ? a->lock : 0;
+}
+
+static int
+watch_wal(struct agent *a)
+{
+	char path[4096];
+	int r;
+
+	a->notify = notify_new();
+	if (a->notify == NULL) {
+		snprintf(a->err, sizeof(a->err), "no inotify instance: raise fs.inotify.max_user_instances");
+		return -EMFILE;
+	}
+	snprintf(path, sizeof(path), "%s/wal", a->conf->state);
+	r = notify_add(a->notify, path, NOTIFY_MODIFY);
+	if (r >= 0)
+		r = loop_fd_add(a->loop, notify_fd(a->notify), EPOLLIN, on_notify, a);
+	if (r < 0)
+		snprintf(a->err, sizeof(a->err), "%s: cannot be watched: %s", path, strerror(-r));
+	return r;
+}
+
+static int
+open_tree(struct agent *a)
+{
+	struct tree_opts o = {a->conf->root, a->conf->work};
+
+	return tree_open(&o, &a->tree, a->err, sizeof(a->err));
+}
+
+static int
+open_node(struct agent *a)
+{
+	struct wal_dev dev = walfile_dev(a->walfile);
+	struct node_opts o = {
+		.conf = a->conf,
+		.ignore = a->conf->ignore,
+		.log = a->log,
+		.dev = &dev,
+		.tree = a->tree,
+		.work = a->work,
+		.seed = random_u64(),
+		.now_ms = clock_mono_ms(),
+		.wall_ms = clock_wall_ms(),
+		.arg = a,
+		.fatal = on_fatal,
+	};
+	int r = node_open(&o, &a->node);
+
+	if (r < 0)
+		snprintf(a->err, sizeof(a->err), "%s/wal: cannot be opened: %s", a->conf->state, strerror(-r));
+	return r;
+}
+
+static int
+open_home(struct agent *a)
+{
+	struct wal_dev dev;
+	int r = walfile_open(a->conf->state, &a->walfile);
+
+	if (r < 0) {
+		snprintf(a->err, sizeof(a->err), "%s: cannot be used as state directory: %s%s", a->conf->state,
+			 strerror(-r), r == -EPERM ? " (it must be this user's, mode 0700)" : "");
+		return r;
+	}
+	dev = walfile_dev(a->walfile);
+	return home_prepare(a->conf->state, a->tree, &dev, clock_wall_ms(), a->err, sizeof(a->err));
+}
+
+static int
+open_all(struct agent *a)
+{
+	int r;
+
+	if (make_dirs(a) < 0 || take_lock(a) < 0)
+		return refuse(a, EXIT_FAILED);
+	if (open_tree(a) < 0)
+		return refuse(a, EXIT_FAILED);
+	r = open_home(a);
+	if (r < 0)
+		return refuse(a, r == -ENOTRECOVERABLE ? EXIT_HALTED : EXIT_FAILED);
+	a->work = work_new(a->loop, WORKERS);
+	if (a->work == NULL || open_node(a) < 0)
+		return refuse(a, EXIT_FAILED);
+	if (home_guard(a->tree, wal_info(a->node->wal), a->conf->root, a->err, sizeof(a->err)) < 0)
+		return refuse(a, EXIT_HALTED);
+	if (watch_wal(a) < 0 || links_open(a->node, a->loop, &a->links, a->err, sizeof(a->err)) < 0 ||
+	    control_open(a->node, a->loop, a->links, a->file, &a->control, a->err, sizeof(a->err)) < 0)
+		return refuse(a, EXIT_FAILED);
+	return members_start(a->node, a->err, sizeof(a->err)) < 0 ? refuse(a, EXIT_FAILED) : EXIT_OK;
+}
+
+static void
+close_all(struct agent *a)
+{
+	control_close(a->control);
+	links_close(a->links);
+	work_free(a->work);
+	node_close(a->node);
+	walfile_close(a->walfile);
+	tree_close(a->tree);
+	if (a->notify != NULL) {
+		loop_fd_del(a->loop, notify_fd(a->notify));
+		notify_free(a->notify);
+	}
+	loop_free(a->loop);
+	log_free(a->log);
+	settings_free(a->conf);
+	if (a->lock >= 0)
+		close(a->lock);
+}
+
+static void
+raise_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return;
+	l.rlim_cur = l.rlim_max < FILES_WANTED ? l.rlim_max : FILES_WANTED;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
+
+static int
+run(struct agent *a)
+{
+	int code;
+
+	a->loop = loop_new();
+	if (a->loop == NULL || loop_signal(a->loop, SIGTERM, on_stop, a) < 0 ||
+	    loop_signal(a->loop, SIGINT, on_stop, a) < 0 || loop_signal(a->loop, SIGHUP, on_reload, a) < 0) {
+		snprintf(a->err, sizeof(a->err), "no event loop: %s", strerror(errno));
+		return refuse(a, EXIT_FAILED);
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	raise_files();
+	code = open_all(a);
+	if (code != EXIT_OK)
+		return code;
+	loop_timer_init(&a->timer, on_timer, a);
+	loop_before_sleep(a->loop, turn, a);
+	LOG(a->log, LOG_INFO, "start", "mimeo-agent " PACKAGE_VERSION, log_s("node", a->conf->name),
+	    log_s("root", a->conf->root), log_u("files", a->node->index->files));
+	return loop_run(a->loop);
+}
+
+/* ---- arguments ---- */
+
+static const char help[] = "usage: mimeo-agent [-c FILE]\n"
+			   "\n"
+			   "Keeps a directory the same on several servers: exchanges what mimeo-watcher logs with the other\n"
+			   "members, fetches content and applies it. Runs in the foreground and logs to standard error.\n"
+			   "\n"
+			   "  -c FILE     configuration (else $MIMEO_CONF, else " SYSCONFDIR "/mimeo/mimeo.conf)\n"
+			   "  --help      this text\n"
+			   "  --version   the version\n"
+			   "\n"
+			   "example: mimeo-agent -c /etc/mimeo/mimeo.conf\n";
+
+static const char *
+conf_file(const char *given)
+{
+	const char *env = getenv("MIMEO_CONF");
+
+	if (given != NULL)
+		return given;
+	return env != NULL && env[0] != '\0' ? env : SYSCONFDIR "/mimeo/mimeo.conf";
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+	struct agent a = {.lock = -1};
+	const char *given = NULL;
+	int c, code;
+
+	while ((c = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+		if (c == 'c') {
+			given = optarg;
+		} else if (c == 'h') {
+			fputs(help, stdout);
+			return EXIT_OK;
+		} else if (c == 'V') {
+			puts("mimeo-agent " PACKAGE_VERSION);
+			return EXIT_OK;
+		} else {
+			fputs(help, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "mimeo-agent: %s: no such argument\n%s", argv[optind], help);
+		return EXIT_USAGE;
+	}
+	a.file = conf_file(given);
+	if (settings_load(a.file, &a.conf, a.err, sizeof(a.err)) < 0) {
+		fprintf(stderr, "%s\n", a.err);
+		return EXIT_USAGE;
+	}
+	a.log = log_new(a.conf->log_format, a.conf->log_level, NULL, NULL);
+	code = run(&a);
+	close_all(&a);
+	return code;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* After a crash: what became of each open intent, and how it goes on. */
+#include "config.h"
+
+#include "agent/recover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/commit.h"
+#include "agent/task.h"
+
+struct finding {
+	bool renamed;
+	bool keep;        /* what was displaced lies in work/kept or is on its way there */
+	bool rescued;
+	struct sig shown; /* what the path shows now */
+};
+
+static bool
+path_sig(struct node *n, const struct pathent *ent, struct sig *s)
+{
+	if (tree_stat(n->tree, ent->path, ent->path_len, s, NULL) == 0)
+		return true;
+	*s = (struct sig){0};
+	return false;
+}
+
+static void
+put_rescued(struct node *n, const struct pathent *ent, const char *stage)
+{
+	uint64_t id = node_random(n);
+	struct record rec;
+	char name[48];
+	struct sig s;
+
+	if (ent->shown == NULL || tree_stage_stat(n->tree, stage, &s) < 0)
+		return;
+	snprintf(name, sizeof(name), "rescued-%016llx", (unsigned long long)id);
+	if (tree_keep(n->tree, stage, name) < 0)
+		return;
+	rec = *ent->shown->r;
+	rec.size = s.size;
+	rec.mtime_ns = s.mtime_ns;
+	memset(rec.hash, 0, sizeof(rec.hash));
+	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
+					      .dot = {0, id},
+					      .num = n->wall_ms,
+					      .flags = KEPT_RESCUED,
+					      .rec = rec});
+	LOG(n->log, LOG_WARN, "recover.rescued", "content that nobody had logged was kept",
+	    log_b("path", ent->path, ent->path_len), log_s("kept", name));
+}
+
+/* The displaced version: already in the store under its dot, or still in the stage. */
+static bool
+displaced_kept(struct node *n, const struct pathent *ent, const char *stage)
+{
+	char kept[48];
+	struct sig s;
+
+	if (ent->shown == NULL)
+		return false;
+	task_kept_name(ent->shown->r->dot, kept);
+	if (tree_stage_stat(n->tree, stage, &s) == 0) {
+		if (!sig_eq_renamed(&s, &ent->sig))
+			return false;
+		if (tree_keep(n->tree, stage, kept) == -EEXIST && tree_kept_unlink(n->tree, kept) == 0)
+			(void)!tree_keep(n->tree, stage, kept);
+	}
+	return tree_kept_stat(n->tree, kept, &s) == 0 && s.ino == ent->sig.ino;
+}
+
+static struct finding
+after_exchange(struct node *n, const struct intent *in, const char *stage)
+{
+	const struct pathent *ent = in->ent;
+	struct finding f = {0};
+	bool there = path_sig(n, ent, &f.shown);
+	struct sig s;
+
+	if (tree_stage_stat(n->tree, stage, &s) == 0 && s.ino == in->ino)
+		return f;
+	f.renamed = true;
+	f.keep = displaced_kept(n, ent, stage);
+	if (f.keep || tree_stage_stat(n->tree, stage, &s) < 0)
+		return f;
+	if (there && f.shown.ino == in->ino && tree_exchange(n->tree, stage, ent->path, ent->path_len) == 0) {
+		f.renamed = false; /* a local edit had come out: it is back */
+		return f;
+	}
+	put_rescued(n, ent, stage);
+	return f;
+}
+
+static struct finding
+after_take(struct node *n, const struct intent *in, const char *stage)
+{
+	const struct pathent *ent = in->ent;
+	struct finding f = {0};
+	struct sig s;
+
+	(void)path_sig(n, ent, &f.shown);
+	f.keep = displaced_kept(n, ent, stage);
+	if (f.keep) {
+		f.renamed = true;
+		return f;
+	}
+	if (tree_stage_stat(n->tree, stage, &s) < 0)
+		return f;
+	if (tree_place(n->tree, stage, ent->path, ent->path_len) == 0)
+		return f; /* a local edit had come out: it is back */
+	f.renamed = true;
+	put_rescued(n, ent, stage);
+	return f;
+}
+
+static struct finding
+after_place(struct node *n, const struct intent *in, const char *stage)
+{
+	struct finding f = {0};
+	struct sig s;
+
+	(void)path_sig(n, in->ent, &f.shown);
+	f.renamed = tree_stage_stat(n->tree, stage, &s) < 0 || s.ino != in->ino;
+	return f;
+}
+
+/* Metadata is set again: the same call gives the same result. */
+static bool
+meta_again(struct node *n, const struct intent *in, struct sig *shown)
+{
+	const struct irec *rec = index_record(in->ent, in->dot);
+
+	return rec != NULL && shown->ino == in->ino &&
+	       tree_set_meta(n->tree, in->ent->path, in->ent->path_len, in->ino, rec->r->mode,
+			     rec->r->mtime_ns, UINT32_MAX, UINT32_MAX) == 0 &&
+	       path_sig(n, in->ent, shown);
+}
+
+static struct finding
+after_move(struct node *n, const struct intent *in)
+{
+	struct finding f = {0};
+	struct sig from;
+
+	f.renamed = !(path_sig(n, in->from, &from) && from.ino == in->ino);
+	if (path_sig(n, in->ent, &f.shown) && f.renamed)
+		(void)meta_again(n, in, &f.shown);
+	return f;
+}
+
+static struct finding
+after_dir(struct node *n, const struct intent *in)
+{
+	struct finding f = {0};
+	bool there = path_sig(n, in->ent, &f.shown);
+
+	f.renamed = in->action == ACTION_MKDIR ? there && f.shown.kind == KIND_DIR : !there;
+	return f;
+}
+
+static struct finding
+after_meta(struct node *n, const struct intent *in)
+{
+	struct finding f = {0};
+
+	f.renamed = path_sig(n, in->ent, &f.shown) && meta_again(n, in, &f.shown);
+	return f;
+}
+
+static struct finding
+examine(struct node *n, const struct intent *in, char stage[48])
+{
+	dot_text(in->dot, stage);
+	switch (in->action) {
+	case ACTION_PLACE:
+		return after_place(n, in, stage);
+	case ACTION_EXCHANGE:
+		return after_exchange(n, in, stage);
+	case ACTION_TAKE:
+		if (in->ent->shown != NULL)
+			task_out_name(in->ent->shown->r->dot, stage);
+		return after_take(n, in, stage);
+	case ACTION_MOVE:
+		return after_move(n, in);
+	case ACTION_META:
+		return after_meta(n, in);
+	default:
+		return after_dir(n, in);
+	}
+}
+
+/* What the path shows may count as the applied version only if it is that very inode, unchanged. */
+static struct sig
+applied_sig(const struct intent *in, const struct finding *f)
+{
+	const struct irec *rec = index_record(in->ent, in->dot);
+	struct sig s = f->shown;
+	bool same = in->action == ACTION_MKDIR || s.ino == in->ino;
+
+	if (rec != NULL && rec->r->kind == KIND_FILE)
+		same = same && s.size == rec->r->size && s.mtime_ns == rec->r->mtime_ns;
+	if (!same)
+		s.ctime_ns = 0;
+	return s;
+}
+
+static void
+put_outcome(struct node *n, const struct intent *in, const struct finding *f)
+{
+	const struct pathent *ent = in->ent;
+	bool absent = in->action == ACTION_TAKE || in->action == ACTION_RMDIR;
+	struct sig sig = applied_sig(in, f);
+
+	if (f->keep)
+		commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
+						      .dot = ent->shown->r->dot,
+						      .num = n->wall_ms,
+						      .rec = *ent->shown->r});
+	if (in->action == ACTION_MOVE) {
+		const struct irec *w = index_winner(in->from);
+
+		commit_put(n->commit, &(struct entry){.type = ENTRY_APPLIED,
+						      .path = in->from->path,
+						      .path_len = in->from->path_len,
+						      .dot = w != NULL && !record_live(w->r) ? w->r->dot
+											     : (struct dot){0, 0},
+						      .flags = APPLIED_ABSENT});
+	}
+	commit_put(n->commit, &(struct entry){.type = ENTRY_APPLIED,
+					      .path = ent->path,
+					      .path_len = ent->path_len,
+					      .dot = in->dot,
+					      .flags = absent ? APPLIED_ABSENT : APPLIED_SHOWN,
+					      .sig = sig});
+}
+
+static void
+recover_one(struct node *n, const struct intent *in)
+{
+	char stage[48];
+	struct finding f = examine(n, in, stage);
+
+	LOG(n->log, LOG_INFO, "recover.intent", f.renamed ? "it had been done" : "it had not been done",
+	    log_b("path", in->ent->path, in->ent->path_len));
+	if (f.renamed)
+		put_outcome(n, in, &f);
+	else
+		commit_put(n->commit, &(struct entry){.type = ENTRY_DROPPED,
+						      .path = in->ent->path,
+						      .path_len = in->ent->path_len});
+}
+
+void
+recover_start(struct node *n)
+{
+	int e;
+
+	if (n->index->intents == NULL)
+		return;
+	for (const struct intent *in = n->index->intents; in != NULL; in = in->next)
+		recover_one(n, in);
+	e = tree_sync_all(n->tree); /* every directory touched above, before any APPLIED is durable */
+	if (e < 0)
+		n->fatal(n->arg, "the file system could not be synced during recovery", e);
+}

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Records and sets on one link: what is sent when, and what is taken from what comes. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/commit.h"
+#include "agent/exchange_internal.h"
+#include "agent/fetch.h"
+#include "agent/serve.h"
+
+#define MARK_EVERY_MS 5 /* a finer grain of the relay delay is of no use */
+
+/* ---- inlined content on its way through the WAL ---- */
+
+struct inlined {
+	struct dot dot;
+	size_t len;
+	uint8_t *bytes;
+};
+
+static uint64_t
+dot_hash(struct dot d)
+{
+	return map_hash(d.origin, &d.seq, sizeof(d.seq));
+}
+
+static bool
+inlined_match(const void *item, const void *key)
+{
+	const struct inlined *i = item;
+	const struct dot *d = key;
+
+	return dot_eq(i->dot, *d);
+}
+
+uint8_t *
+exchange_inlined(struct exchange *x, struct dot dot, size_t *len)
+{
+	struct inlined *i = map_find(&x->inbox, dot_hash(dot), inlined_match, &dot);
+	uint8_t *bytes;
+
+	if (i == NULL)
+		return NULL;
+	map_del(&x->inbox, dot_hash(dot), i);
+	x->inbox_bytes -= i->len;
+	*len = i->len;
+	bytes = i->bytes;
+	free(i);
+	return bytes;
+}
+
+/* Losing it is harmless: the content is fetched later. */
+static void
+inbox_add(struct exchange *x, struct dot dot, const uint8_t *bytes, size_t len)
+{
+	struct inlined *i;
+
+	if (x->inbox_bytes + len > EXCHANGE_INBOX_BYTES_MAX)
+		return;
+	i = malloc(sizeof(*i));
+	if (i == NULL)
+		return;
+	*i = (struct inlined){dot, len, malloc(len > 0 ? len : 1)};
+	if (i->bytes == NULL || map_add(&x->inbox, dot_hash(dot), i) < 0) {
+		free(i->bytes);
+		free(i);
+		return;
+	}
+	memcpy(i->bytes, bytes, len);
+	x->inbox_bytes += len;
+}
+
+void
+exchange_inbox_free(struct exchange *x)
+{
+	for (size_t k = 0; k < x->inbox.cap; k++) {
+		struct inlined *i = x->inbox.slot[k].item;
+
+		if (i == NULL)
+			continue;
+		free(i->bytes);
+		free(i);
+	}
+	map_free(&x->inbox);
+}
+
+bool
+exchange_full(const struct exchange *x)
+{
+	return x->inbox_bytes > EXCHANGE_INBOX_BYTES_MAX / 2 || dotset_count(&x->incoming) > EXCHANGE_RECORDS_MAX;
+}
+
+/* ---- after each durable round ---- */
+
+void
+exchange_mark(struct exchange *x)
+{
+	uint64_t now = x->n->now_ms;
+
+	if (x->nmarks > 0 && x->marks[x->nmarks - 1].lsn == x->durable)
+		return;
+	if (x->nmarks > 0 && (x->nmarks == MARKS_MAX || now - x->marks[x->nmarks - 1].ms < MARK_EVERY_MS)) {
+		x->marks[x->nmarks - 1].lsn = x->durable; /* shares the older stamp's slot, with the newer time */
+		x->marks[x->nmarks - 1].ms = now;
+		return;
+	}
+	x->marks[x->nmarks].ms = now;
+	x->marks[x->nmarks++].lsn = x->durable;
+}
+
+/* Records up to here were durable EXCHANGE_RELAY_MS ago. */
+static uint64_t
+relay_lsn(struct exchange *x)
+{
+	uint64_t lsn = 0;
+	size_t done = 0;
+
+	for (size_t i = 0; i < x->nmarks && x->marks[i].ms + EXCHANGE_RELAY_MS <= x->n->now_ms; i++) {
+		lsn = x->marks[i].lsn;
+		done = i;
+	}
+	if (done > 0) {
+		memmove(x->marks, x->marks + done, (x->nmarks - done) * sizeof(x->marks[0]));
+		x->nmarks -= done;
+	}
+	return lsn;
+}
+
+void
+exchange_durable(struct exchange *x, uint64_t lsn)
+{
+	const struct index *i = x->n->index;
+	bool acked = !dotset_eq(&x->acked, &i->acked);
+
+	x->durable = lsn;
+	exchange_mark(x);
+	if (!exchange_must(x, dotset_join(&x->have, &i->have)) ||
+	    !exchange_must(x, dotset_minus(&x->incoming, &x->have)))
+		return;
+	if (acked && !exchange_must(x, dotset_copy(&x->acked, &i->acked)))
+		return;
+	for (struct link *l = x->links; l != NULL; l = l->next)
+		if (l->open && !l->over) {
+			l->sets_due = true;
+			link_pump(l);
+		}
+	if (acked && x->n->acked != NULL)
+		x->n->acked(x->n->arg);
+}
+
+/* ---- sending ---- */
+
+void
+link_opened(struct link *l, bool same)
+{
+	struct exchange *x = l->x;
+
+	l->catching_up = true;
+	l->sets_due = true;
+	if (same) { /* both hold just what we held when our HELLO was made, and both know it */
+		l->seen_all = true;
+		if (!exchange_must(x, dotset_join(&l->peer->seen, &l->told)) ||
+		    !exchange_must(x, dotset_copy(&l->vouched, &l->told)))
+			return;
+	} else {
+		dotset_clear(&l->told);
+		if (session_send_set(l->s, &(struct msg){.type = MSG_SEEN}, &x->have) == 0)
+			(void)exchange_must(x, dotset_copy(&l->told, &x->have));
+	}
+	if (session_send_set(l->s, &(struct msg){.type = MSG_ACK, .reset = true}, &x->acked) == 0)
+		(void)exchange_must(x, dotset_copy(&l->told_acked, &x->acked));
+}
+
+/* Tells the peer who runs an origin, once a session. */
+static int
+tell_origin(struct link *l, uint64_t id)
+{
+	const struct origin *o = index_origin(l->x->n->index, id);
+	struct msg m = {.type = MSG_ORIGIN, .origin = id};
+	int r;
+
+	if (vv_get(&l->origins, id) != 0)
+		return 0;
+	assert(o != NULL);
+	m.store = o->store;
+	memcpy(m.node, o->node, sizeof(m.node));
+	r = session_send(l->s, &m);
+	return r < 0 ? r : vv_add(&l->origins, (struct dot){id, 1});
+}
+
+/* Small content goes with its record, if it is here and unchanged. Returns malloc'ed bytes or NULL. */
+static uint8_t *
+inline_content(struct node *n, const struct record *r)
+{
+	uint8_t *bytes;
+	struct tfile *f;
+	ssize_t got;
+
+	if (r->kind != KIND_FILE || r->size > n->conf->inline_max || r->size > MSG_INLINE_BYTES_MAX ||
+	    serve_open(n, r->hash, r->size, &f, NULL) < 0)
+		return NULL;
+	bytes = malloc(r->size > 0 ? r->size : 1);
+	got = bytes != NULL ? tfile_read_at(f, 0, bytes, r->size) : -1;
+	tfile_close(f);
+	if (got == (ssize_t)r->size)
+		return bytes;
+	free(bytes);
+	return NULL;
+}
+
+static int
+send_record(struct link *l, const struct irec *i)
+{
+	struct msg m = {.type = MSG_RECORD, .rec = *i->r};
+	uint8_t *bytes;
+	int r = tell_origin(l, i->r->dot.origin);
+
+	if (r < 0)
+		return r;
+	bytes = inline_content(l->x->n, i->r);
+	if (bytes != NULL) {
+		m.inlined = true;
+		m.bytes = bytes;
+		m.len = i->r->size;
+		l->peer->inline_out += m.len;
+	}
+	r = session_send(l->s, &m);
+	free(bytes);
+	if (r == 0)
+		(void)exchange_must(l->x, dotset_add(&l->peer->seen, i->r->dot));
+	return r;
+}
+
+static struct irec *
+peek(const struct index *x, const struct index_cursor *c, uint64_t upto)
+{
+	struct irec *i = c->last != NULL ? c->last->log_next : x->log_first;
+
+	return i != NULL && i->lsn <= upto ? i : NULL;
+}
+
+/* Walks one cursor as far as it may go. True: it stands at `upto` (nothing is left before it). */
+static bool
+walk(struct link *l, struct index_cursor *c, uint64_t upto, bool own_only)
+{
+	struct index *x = l->x->n->index;
+	struct irec *i;
+
+	while ((i = peek(x, c, upto)) != NULL) {
+		bool send = !dotset_has(&l->peer->seen, i->r->dot) && (!own_only || index_own(x, i->r->dot.origin));
+
+		if (send && (!session_has_room(l->s) || send_record(l, i) < 0))
+			return false;
+		(void)index_cursor_next(x, c);
+	}
+	return true;
+}
+
+static void
+send_sets(struct link *l, bool complete)
+{
+	struct exchange *x = l->x;
+	struct dotset news = {0};
+	const struct dotset *said = complete ? &l->vouched : &l->told;
+	struct msg m = {.type = complete ? MSG_UPTO : MSG_SEEN};
+
+	if (!exchange_must(x, dotset_copy(&news, &x->have)) || !exchange_must(x, dotset_minus(&news, said)))
+		return;
+	l->sets_due = false;
+	if (!dotset_empty(&news) && session_send_set(l->s, &m, &news) == 0) {
+		l->sets_ms = x->n->now_ms;
+		(void)exchange_must(x, dotset_join(&l->told, &news));
+		if (complete)
+			(void)exchange_must(x, dotset_join(&l->vouched, &news));
+	}
+	dotset_free(&news);
+}
+
+static void
+send_ack(struct link *l)
+{
+	struct exchange *x = l->x;
+	struct dotset news = {0};
+
+	if (dotset_eq(&x->acked, &l->told_acked))
+		return;
+	if (!exchange_must(x, dotset_copy(&news, &x->acked)) || !exchange_must(x, dotset_minus(&news, &l->told_acked)))
+		return;
+	if (!dotset_empty(&news) && session_send_set(l->s, &(struct msg){.type = MSG_ACK}, &news) == 0)
+		(void)exchange_must(x, dotset_join(&l->told_acked, &news));
+	dotset_free(&news);
+}
+
+void
+link_pump(struct link *l)
+{
+	struct exchange *x = l->x;
+	uint64_t relay = l->catching_up ? x->durable : relay_lsn(x);
+	bool complete;
+
+	if (!session_has_room(l->s) || l->peer == NULL)
+		return;
+	send_ack(l);
+	if (!l->seen_all)
+		return;
+	complete = walk(l, &l->own, x->durable, true);
+	complete = walk(l, &l->relay, relay, false) && complete;
+	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;
+	if (complete)
+		l->catching_up = false;
+	if (l->sets_due && x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
+		send_sets(l, complete);
+	else if (complete && !dotset_subset(&x->have, &l->vouched) && x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
+		send_sets(l, true);
+}
+
+uint64_t
+link_deadline(const struct link *l)
+{
+	const struct exchange *x = l->x;
+	uint64_t at = UINT64_MAX;
+
+	if (!l->seen_all)
+		return at;
+	if (l->sets_due || !dotset_subset(&x->have, &l->vouched))
+		at = l->sets_ms + EXCHANGE_SET_MS;
+	for (size_t i = 0; i < x->nmarks; i++)
+		if (peek(x->n->index, &l->relay, x->marks[i].lsn) != NULL) {
+			uint64_t due = x->marks[i].ms + EXCHANGE_RELAY_MS;
+
+			at = due < at ? due : at;
+			break;
+		}
+	return at;
+}
+
+/* ---- receiving ---- */
+
+static void
+broken(struct link *l, const char *text)
+{
+	session_bye(l->s, CODE_PROTOCOL, text);
+}
+
+static bool
+join_spans(struct link *l, struct dotset *set, const struct msg *m)
+{
+	for (uint32_t i = 0; i < m->nspans; i++) {
+		struct span3 s = msg_span(m, i);
+
+		if (!exchange_must(l->x, dotset_add_range(set, s.origin, s.lo, s.hi)))
+			return false;
+	}
+	return true;
+}
+
+void
+link_got_seen(struct link *l, const struct msg *m)
+{
+	if (join_spans(l, &l->peer->seen, m) && m->last)
+		l->seen_all = true;
+}
+
+void
+link_got_origin(struct link *l, const struct msg *m)
+{
+	struct exchange *x = l->x;
+
+	if (index_origin(x->n->index, m->origin) != NULL || vv_get(&x->origins_put, m->origin) != 0)
+		return;
+	if (x->n->index->norigins >= VV_ENTRIES_MAX) {
+		broken(l, "more origins than a cluster may have");
+		return;
+	}
+	if (!exchange_must(x, vv_add(&x->origins_put, (struct dot){m->origin, 1})))
+		return;
+	commit_put(x->n->commit, &(struct entry){.type = ENTRY_ORIGIN,
+						 .num = m->origin,
+						 .num2 = m->store,
+						 .name = (const uint8_t *)m->node,
+						 .name_len = strlen(m->node)});
+}
+
+/* One dot, two records: somebody's disk or memory lies, or worse. Both stay where they are; a person must look. */
+static void
+check_equivocation(struct link *l, const struct msg *m)
+{
+	struct node *n = l->x->n;
+	const struct pathent *e = index_find(n->index, m->rec.path, m->rec.path_len);
+	const struct irec *i = e != NULL ? index_record(e, m->rec.dot) : NULL;
+	char dot[DOT_TEXT_BYTES];
+
+	if (i == NULL || (memcmp(i->r->hash, m->rec.hash, RECORD_HASH_BYTES) == 0 && i->r->kind == m->rec.kind &&
+			  i->r->hlc == m->rec.hlc))
+		return;
+	dot_text(m->rec.dot, dot);
+	LOG(n->log, LOG_ERROR, "record.equivocation", "one dot names two different records",
+	    log_s("peer", l->peer->name), log_s("dot", dot), log_b("path", m->rec.path, m->rec.path_len));
+	errors_add(n->errors, n->wall_ms, l->peer->name, "protocol", m->rec.path, m->rec.path_len,
+		   "one dot names two different records");
+}
+
+void
+link_got_record(struct link *l, const struct msg *m)
+{
+	struct exchange *x = l->x;
+	struct dot dot = m->rec.dot;
+
+	if (!exchange_must(x, dotset_add(&l->peer->seen, dot)))
+		return;
+	if (m->inlined)
+		l->peer->inline_in += m->len;
+	if (dotset_has(&x->n->index->have, dot) || dotset_has(&x->incoming, dot)) {
+		check_equivocation(l, m);
+		return; /* here already, superseded, or collected */
+	}
+	if (index_origin(x->n->index, dot.origin) == NULL && vv_get(&x->origins_put, dot.origin) == 0) {
+		broken(l, "a record of an origin that was not introduced");
+		return;
+	}
+	if (!exchange_must(x, dotset_add(&x->incoming, dot)))
+		return;
+	if (m->inlined)
+		inbox_add(x, dot, m->bytes, m->len);
+	commit_put(x->n->commit, &(struct entry){.type = ENTRY_KNOWN, .rec = m->rec});
+}
+
+void
+link_got_upto(struct link *l, const struct msg *m)
+{
+	struct exchange *x = l->x;
+	struct dotset known = {0};
+
+	if (!join_spans(l, &l->upto, m) || !m->last)
+		return;
+	if (!exchange_must(x, dotset_join(&l->peer->seen, &l->upto)) ||
+	    !exchange_must(x, dotset_copy(&known, &x->n->index->have)) ||
+	    !exchange_must(x, dotset_join(&known, &x->incoming)))
+		return;
+	if (!dotset_subset(&l->upto, &known))
+		commit_put(x->n->commit, &(struct entry){.type = ENTRY_VECTOR, .set = l->upto});
+	dotset_clear(&l->upto);
+	dotset_free(&known);
+}
+
+void
+link_got_ack(struct link *l, const struct msg *m)
+{
+	struct exchange *x = l->x;
+	struct peer *p = m->node[0] == '\0' ? l->peer : exchange_peer(x, m->node);
+
+	if (p == NULL)
+		return;
+	if (m->reset && p == l->peer)
+		dotset_clear(&p->acked);
+	if (!join_spans(l, &p->acked, m))
+		return;
+	if (p == l->peer && !exchange_must(x, dotset_join(&p->seen, &p->acked)))
+		return;
+	fetch_peers_changed(x->n->fetch);
+	if (m->last && x->n->acked != NULL)
+		x->n->acked(x->n->arg);
+}
+
+/* ---- what a peer lacks ---- */
+
+struct lack
+exchange_lack(const struct exchange *x, const struct peer *p)
+{
+	const struct index *i = x->n->index;
+	struct lack lack = {0};
+
+	if (dotset_subset(&i->have, &p->acked))
+		return lack;
+	for (const struct irec *r = i->log_first; r != NULL; r = r->log_next) {
+		uint64_t ms = r->r->hlc >> 16;
+
+		if (dotset_has(&p->acked, r->r->dot))
+			continue;
+		lack.count++;
+		lack.bytes += record_live(r->r) ? r->r->size : 0;
+		if (lack.oldest_ms == 0 || ms < lack.oldest_ms)
+			lack.oldest_ms = ms;
+	}
+	return lack;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Expiry of trash, one look a minute, oldest first. */
+#include "config.h"
+
+#include "agent/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/commit.h"
+
+#define PURGE_TURN_MAX 1000 /* files a look: the rest waits for the next one */
+
+struct store {
+	struct node *n;
+	uint64_t look_ms;
+	bool swept; /* leftovers of the stage were dealt with */
+};
+
+void
+store_name(const struct kept *k, char out[48])
+{
+	if ((k->flags & KEPT_RESCUED) != 0)
+		snprintf(out, 48, "rescued-%016llx", (unsigned long long)k->dot.seq);
+	else
+		dot_text(k->dot, out);
+}
+
+uint64_t
+store_expires(const struct store *s, const struct kept *k)
+{
+	if (index_kept_conflict(s->n->index, k))
+		return 0;
+	return k->since_ms + s->n->conf->trash_keep_ms;
+}
+
+static void
+put_purged(struct store *s, struct dot dot)
+{
+	commit_put(s->n->commit, &(struct entry){.type = ENTRY_PURGED, .dot = dot});
+}
+
+/* A writer that held the file open when it was displaced may have gone on: then nobody has logged what is in it now. */
+static bool
+was_written(const struct kept *k, const struct sig *now)
+{
+	return k->r->kind == KIND_FILE && (now->size != k->r->size || now->mtime_ns != k->r->mtime_ns);
+}
+
+static void
+rescue(struct store *s, const struct kept *k, const struct sig *now)
+{
+	struct node *n = s->n;
+	struct kept as = {.dot = {0, node_random(n)}, .flags = KEPT_RESCUED};
+	struct record rec = *k->r;
+	char from[48], to[48];
+
+	store_name(k, from);
+	store_name(&as, to);
+	if (tree_kept_rename(n->tree, from, to) < 0)
+		return;
+	rec.size = now->size;
+	rec.mtime_ns = now->mtime_ns;
+	memset(rec.hash, 0, sizeof(rec.hash));
+	put_purged(s, k->dot);
+	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT, .dot = as.dot, .num = n->wall_ms, .flags = KEPT_RESCUED, .rec = rec});
+	LOG(n->log, LOG_WARN, "trash.rescued", "a file in the trash was written to after it was displaced; it is kept",
+	    log_b("path", k->r->path, k->r->path_len), log_s("kept", to));
+}
+
+static void
+purge(struct store *s, const struct kept *k)
+{
+	struct node *n = s->n;
+	char name[48];
+	struct sig now;
+	int e;
+
+	store_name(k, name);
+	e = tree_kept_stat(n->tree, name, &now);
+	if (e == 0 && was_written(k, &now)) {
+		rescue(s, k, &now);
+		return;
+	}
+	e = tree_kept_unlink(n->tree, name);
+	if (e == 0 || e == -ENOENT)
+		put_purged(s, k->dot);
+	else
+		LOG(n->log, LOG_WARN, "trash.purge", "a file in the trash could not be removed", log_s("file", name), log_err(e));
+}
+
+int
+store_drop(struct store *s, struct dot dot)
+{
+	const struct kept *k = index_kept(s->n->index, dot);
+	char name[48];
+	int e;
+
+	if (k == NULL)
+		return -ENOENT;
+	store_name(k, name);
+	e = tree_kept_unlink(s->n->tree, name);
+	if (e < 0 && e != -ENOENT)
+		return e;
+	put_purged(s, dot);
+	return 0;
+}
+
+static bool
+due(const struct store *s, const struct kept *k, uint64_t over)
+{
+	uint64_t now = s->n->wall_ms, expires = store_expires(s, k);
+
+	if (expires == 0)
+		return false;
+	return now >= expires || (over > 0 && now >= k->since_ms + STORE_YOUNG_MS);
+}
+
+static void
+look(struct store *s)
+{
+	struct index *x = s->n->index;
+	uint64_t bytes = x->kept_bytes, max = s->n->conf->trash_max_size;
+	struct kept *next;
+	unsigned turn = 0;
+
+	for (struct kept *k = x->kept_first; k != NULL && turn < PURGE_TURN_MAX; k = next) {
+		next = k->next;
+		if (!due(s, k, bytes > max ? bytes - max : 0))
+			continue;
+		bytes -= k->r->size < bytes ? k->r->size : bytes;
+		purge(s, k);
+		turn++;
+	}
+}
+
+/* ---- leftovers of earlier runs in the stage ---- */
+
+static bool
+names_pending_record(const struct index *x, const char *name)
+{
+	struct dot dot;
+
+	if (dot_parse(name, &dot) < 0)
+		return false;
+	return dotset_has(&x->have, dot) && !dotset_has(&x->acked, dot);
+}
+
+static int
+sweep_one(void *arg, const char *name)
+{
+	struct store *s = arg;
+
+	/* "out-…" is somebody's displaced file and never removed here: recovery has dealt with those it knows. */
+	if (strncmp(name, "out-", 4) != 0 && !names_pending_record(s->n->index, name))
+		(void)!tree_stage_unlink(s->n->tree, name);
+	return 0;
+}
+
+static void
+sweep(struct store *s)
+{
+	int e = tree_stage_list(s->n->tree, sweep_one, s);
+
+	if (e < 0)
+		LOG(s->n->log, LOG_WARN, "stage.list", "the stage could not be read", log_err(e));
+	s->swept = true;
+}
+
+void
+store_tick(struct store *s)
+{
+	if (s->n->halted != 0 || s->n->now_ms < s->look_ms)
+		return;
+	if (!s->swept && s->n->index->intents == NULL)
+		sweep(s);
+	s->look_ms = s->n->now_ms + STORE_LOOK_MS;
+	look(s);
+}
+
+uint64_t
+store_deadline(const struct store *s)
+{
+	return s->n->halted != 0 ? UINT64_MAX : s->look_ms;
+}
+
+struct store *
+store_new(struct node *n)
+{
+	struct store *s = calloc(1, sizeof(*s));
+
+	if (s != NULL)
+		s->n = n;
+	return s;
+}
+
+void
+store_free(struct store *s)
+{
+	free(s);
+}

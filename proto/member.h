@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A member: a node that may take part, as every node remembers it. */
+#ifndef MIMEO_PROTO_MEMBER_H
+#define MIMEO_PROTO_MEMBER_H
+
+#include "proto/bytes.h"
+
+#define MEMBER_NAME_BYTES_MAX 63
+#define MEMBER_ADDRESS_BYTES_MAX 1024 /* all addresses, comma separated */
+#define MEMBER_KEY_BYTES_MAX 512      /* one "ssh-ed25519 AAAA…" without comment */
+#define MEMBERS_MAX 256
+
+/* A plain value; strings are terminated. */
+struct member {
+	char name[MEMBER_NAME_BYTES_MAX + 1];
+	char address[MEMBER_ADDRESS_BYTES_MAX + 1]; /* host:port,…; empty: cannot be dialled */
+	char user[33];                              /* login name at its sshd */
+	char user_key[MEMBER_KEY_BYTES_MAX + 1];    /* what it logs in with */
+	char host_key[MEMBER_KEY_BYTES_MAX + 1];    /* what its sshd shows */
+	char admitted_by[MEMBER_NAME_BYTES_MAX + 1];
+	uint64_t store;       /* its store id, 0 = not met yet */
+	uint64_t incarnation; /* the higher one replaces */
+	uint8_t removed; /* 1: forgotten or left; keeps its name and keys from coming back unasked
+			  */
+};
+
+bool member_name_ok(const char *name, size_t len); /* a-z 0-9 -, 1..63, no - at an end */
+/* name, address, user, user_key, host_key, admitted_by as str16, store u64, incarnation u64,
+ * removed u8. */
+void member_encode(struct buf *b, const struct member *m);
+/* -EPROTO: a field too long, a name that is not one, an address or key with bytes outside printable
+ * ASCII, a key that is not ssh-ed25519. */
+NODISCARD int member_decode(struct cur *c, struct member *m);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The live state written out as WAL entries, in an order whose fold gives the same state back. */
+#include "config.h"
+
+#include "proto/index.h"
+#include "proto/wal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SNAPSHOT_PIECE_BYTES (1u << 20)
+
+/*
+ * Order matters: what was acknowledged comes before any path is unsettled; contexts before records, so that records know whether they were
+ * applied; what is shown after records; the rest of the vector last, so that it waits for the paths that are pending.
+ */
+enum phase { ORIGINS, MEMBERS, SETS, CONTEXTS, RECORDS, SHOWN, KEPT, LAST, DONE };
+
+static void
+put(struct buf *out, const struct entry *e)
+{
+	wal_put(out, e);
+}
+
+static void
+put_set(struct buf *out, uint8_t type, const struct dotset *set)
+{
+	if (!dotset_empty(set))
+		put(out, &(struct entry){.type = type, .set = *set});
+}
+
+static void
+put_num(struct buf *out, uint8_t type, uint64_t num)
+{
+	if (num != 0)
+		put(out, &(struct entry){.type = type, .num = num});
+}
+
+static void
+put_origins(const struct index *x, struct buf *out)
+{
+	for (size_t i = 0; i < x->norigins; i++) {
+		const struct origin *o = &x->origins[i];
+
+		put(out, &(struct entry){.type = ENTRY_ORIGIN,
+					 .num = o->id,
+					 .num2 = o->store,
+					 .name = (const uint8_t *)o->node,
+					 .name_len = strlen(o->node)});
+	}
+}
+
+static void
+put_members(const struct index *x, struct buf *out)
+{
+	struct buf blob = {0};
+
+	for (size_t i = 0; i < x->nmembers; i++) {
+		buf_reset(&blob);
+		member_encode(&blob, &x->members[i]);
+		if (blob.failed)
+			out->failed = true;
+		put(out, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
+	}
+	buf_free(&blob);
+}
+
+static void
+put_sets(const struct index *x, struct buf *out)
+{
+	put_set(out, ENTRY_FLOOR, &x->floor);
+	put_set(out, ENTRY_HELD, &x->held);
+	put_set(out, ENTRY_VECTOR, &x->acked);
+	put_num(out, ENTRY_CLOCK, x->hlc);
+	put_num(out, ENTRY_PAUSE, x->paused);
+}
+
+/* The path after e in a depth-first walk; NULL at the end. */
+static struct pathent *
+walk(struct pathent *e)
+{
+	if (e->child != NULL)
+		return e->child;
+	while (e != NULL && e->sib_next == NULL)
+		e = e->parent;
+	return e != NULL ? e->sib_next : NULL;
+}
+
+static void
+put_context(const struct pathent *e, struct buf *out)
+{
+	if (e->actx.n == 0)
+		return;
+	put(out, &(struct entry){.type = ENTRY_CONTEXT,
+				 .path = e->path,
+				 .path_len = e->path_len,
+				 .rec = {.ctx = e->actx}});
+}
+
+static void
+put_applied(const struct pathent *e, struct dot dot, uint8_t flags, struct buf *out)
+{
+	put(out, &(struct entry){.type = ENTRY_APPLIED,
+				 .path = e->path,
+				 .path_len = e->path_len,
+				 .dot = dot,
+				 .flags = flags,
+				 .sig = e->sig});
+}
+
+static void
+put_shown(const struct pathent *e, struct buf *out)
+{
+	if (e->shown != NULL)
+		put_applied(e, e->shown->r->dot, APPLIED_SHOWN, out);
+	else if (e->shown_dir)
+		put_applied(e, (struct dot){0, 0}, APPLIED_SHOWN, out);
+	if (!dot_none(e->left))
+		put_applied(e, e->left, 0, out);
+}
+
+static void
+put_intent(const struct intent *in, struct buf *out)
+{
+	put(out, &(struct entry){.type = ENTRY_INTENT,
+				 .dot = in->dot,
+				 .action = in->action,
+				 .ino = in->ino,
+				 .path = in->ent->path,
+				 .path_len = in->ent->path_len,
+				 .from = in->from != NULL ? in->from->path : NULL,
+				 .from_len = in->from != NULL ? in->from->path_len : 0});
+}
+
+/* Walks all paths, a piece at a time. Returns false when the walk is over. */
+static bool
+each_path(struct index *x, struct index_snapshot *s, struct buf *out,
+	  void (*emit)(const struct pathent *, struct buf *))
+{
+	struct pathent *e = s->at != NULL ? s->at : x->root;
+
+	while (e != NULL && out->len < SNAPSHOT_PIECE_BYTES) {
+		emit(e, out);
+		e = walk(e);
+	}
+	s->at = e;
+	return e != NULL;
+}
+
+static bool
+each_record(struct index *x, struct index_snapshot *s, struct buf *out)
+{
+	struct irec *i = s->at != NULL ? s->at : x->log_first;
+
+	for (; i != NULL && out->len < SNAPSHOT_PIECE_BYTES; i = i->log_next)
+		put(out, &(struct entry){.type = ENTRY_KNOWN, .rec = *i->r});
+	s->at = i;
+	return i != NULL;
+}
+
+static bool
+each_kept(struct index *x, struct index_snapshot *s, struct buf *out)
+{
+	struct kept *k = s->at != NULL ? s->at : x->kept_first;
+
+	for (; k != NULL && out->len < SNAPSHOT_PIECE_BYTES; k = k->next)
+		put(out, &(struct entry){.type = ENTRY_KEPT,
+					 .dot = k->dot,
+					 .num = k->since_ms,
+					 .flags = k->flags,
+					 .rec = *k->r});
+	s->at = k;
+	return k != NULL;
+}
+
+static void
+put_last(const struct index *x, struct buf *out)
+{
+	for (const struct intent *in = x->intents; in != NULL; in = in->next)
+		put_intent(in, out);
+	put_set(out, ENTRY_VECTOR, &x->have);
+	put_num(out, ENTRY_SCANNED, x->scanned_ms);
+	put_num(out, ENTRY_BARRIER, x->barrier);
+	put_num(out, ENTRY_ANSWER, x->answered);
+}
+
+/* One step of one phase. Returns true while the phase has more. */
+static bool
+step(struct index *x, struct index_snapshot *s, struct buf *out)
+{
+	switch ((enum phase)s->phase) {
+	case ORIGINS:
+		put_origins(x, out);
+		return false;
+	case MEMBERS:
+		put_members(x, out);
+		return false;
+	case SETS:
+		put_sets(x, out);
+		return false;
+	case CONTEXTS:
+		return each_path(x, s, out, put_context);
+	case RECORDS:
+		return each_record(x, s, out);
+	case SHOWN:
+		return each_path(x, s, out, put_shown);
+	case KEPT:
+		return each_kept(x, s, out);
+	case LAST:
+		put_last(x, out);
+		return false;
+	case DONE:
+		break;
+	}
+	return false;
+}
+
+int
+index_snapshot(struct index *x, struct index_snapshot *s, struct buf *out)
+{
+	while (s->phase < DONE && out->len < SNAPSHOT_PIECE_BYTES) {
+		if (!step(x, s, out)) {
+			s->phase++;
+			s->at = NULL;
+		}
+	}
+	return out->failed ? -ENOMEM : 0;
+}
