@@ -19,7 +19,9 @@
 #define SLICE_HASH_BYTES (64u * 1024 * 1024)
 #define SLICE_BYTES_MIN 64u
 #define SLICE_BYTES_MAX (64u * 1024)
-#define TABLE_STEPS_MAX 16u /* in librsync's hash table, a block; chance needs three */
+/* In librsync's hash table: a block (chance needs three), and for all, so that few may collide. */
+#define TABLE_STEPS_MAX 16u
+#define TABLE_STEPS_FREE 4096u
 #define PROBE_CHECKS_MAX 64u /* strong sums computed for all spots together */
 
 /*
@@ -184,7 +186,7 @@ sig_feed(rs_job_t *job, rs_buffers_t *io, const struct delta_file *base,
 int
 delta_sig_make(const struct delta_file *base, const struct delta_stop *stop, struct buf *out)
 {
-	rs_buffers_t io = { 0 };
+	rs_buffers_t io = {0};
 	uint8_t *room, *buf = NULL;
 	rs_job_t *job = NULL;
 	struct shape s;
@@ -367,7 +369,8 @@ crowd_add(const struct sums *s, struct crowd *c, uint64_t *used, uint64_t key)
 static int
 sums_rehearse(const struct sums *s)
 {
-	uint64_t budget = (uint64_t)s->shape.count * TABLE_STEPS_MAX, last = UINT64_MAX;
+	uint64_t budget = TABLE_STEPS_FREE + (uint64_t)s->shape.count * TABLE_STEPS_MAX;
+	uint64_t last = UINT64_MAX;
 	uint64_t *used = calloc(((size_t)1 << s->home_bits) / 64 + 1, sizeof(*used));
 	struct crowd crowd;
 	int rc = 0;
@@ -447,7 +450,7 @@ block_sums(const uint8_t *data, const struct shape *s,
 {
 	uint8_t sig[SIG_HEADER_BYTES + WEAK_BYTES + RS_MAX_STRONG_SUM_LENGTH];
 	rs_job_t *job = rs_sig_begin(s->block, s->strong, RS_RK_BLAKE2_SIG_MAGIC);
-	rs_buffers_t io = { 0 };
+	rs_buffers_t io = {0};
 	rs_result res;
 
 	if (!job)
@@ -580,8 +583,8 @@ struct delta_gen {
 	size_t slice;      /* bytes to give at a time */
 	const uint8_t *in; /* the slice that librsync is at */
 	size_t in_left;
-	bool starved;      /* it has used all that it was given */
-	bool last;         /* it was told that there is no more */
+	bool starved; /* it has used all that it was given */
+	bool last;    /* it was told that there is no more */
 	bool done;
 	uint64_t out_bytes;
 	int error;
@@ -590,7 +593,7 @@ struct delta_gen {
 static int
 gen_load(struct delta_gen *g, const uint8_t *sig, size_t len)
 {
-	rs_buffers_t io = { 0 };
+	rs_buffers_t io = {0};
 	rs_job_t *job = rs_loadsig_begin(&g->sig);
 	rs_result res;
 
@@ -739,7 +742,7 @@ gen_run(struct delta_gen *g, rs_buffers_t *io)
 ssize_t
 delta_gen_pull(struct delta_gen *g, uint8_t *buf, size_t cap)
 {
-	rs_buffers_t io = { 0 };
+	rs_buffers_t io = {0};
 
 	assert(cap > 0);
 	if (cap > SSIZE_MAX)
@@ -769,19 +772,26 @@ struct delta_patch {
 	int error;
 };
 
-/* Called by librsync for each piece of a copy: len is what the output has room for. */
+/* Called by librsync for a piece of a copy, as much as the output has room for; less will do. */
 static rs_result
 patch_copy(void *arg, rs_long_t pos, size_t *len, void **buf)
 {
 	struct delta_patch *p = arg;
 	uint64_t off = (uint64_t)pos;
+	ssize_t got;
 
 	if (pos < 0 || off > p->base.size || *len > p->base.size - off) {
 		p->error = -EPROTO;
 		return RS_CORRUPT;
 	}
-	p->error = read_full(&p->base, off, *buf, *len);
-	return p->error < 0 ? RS_IO_ERROR : RS_DONE;
+	got = p->base.read_at(p->base.arg, off, *buf, *len);
+	if (got <= 0) {
+		p->error = got < 0 ? (int)got : -ENODATA;
+		return RS_IO_ERROR;
+	}
+	assert((size_t)got <= *len);
+	*len = (size_t)got;
+	return RS_DONE;
 }
 
 struct delta_patch *
@@ -793,7 +803,8 @@ delta_patch_new(const struct delta_file *base, uint64_t size)
 		return NULL;
 	p->base = *base;
 	p->left = size;
-	/* librsync adds three bytes to every 32 KiB of new data, and no copy is longer than it saves. */
+	/* librsync adds three bytes to every 32 KiB of new data, and no copy is longer than it
+	 * saves. */
 	p->in_left = size > UINT64_MAX / 2 ? UINT64_MAX : size + size / 1024 + 1024;
 	p->job = rs_patch_begin(patch_copy, p);
 	if (!p->job) {
@@ -819,7 +830,7 @@ delta_patch_free(struct delta_patch *p)
 static int
 patch_turn(struct delta_patch *p, struct delta_io *io)
 {
-	rs_buffers_t rs = { 0 };
+	rs_buffers_t rs = {0};
 	size_t room = io->out_left < p->left ? io->out_left : (size_t)p->left, used;
 	char beyond;
 	rs_result res;

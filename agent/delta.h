@@ -28,8 +28,8 @@
 #define DELTA_BLOCK_BYTES_MIN 512u
 #define DELTA_BLOCK_BYTES_MAX (1024u * 1024)
 #define DELTA_BLOCKS_MAX (4u * 1024 * 1024) /* in a signature: bases up to 4 TiB */
-#define DELTA_CROWD_MAX 64u  /* different blocks in one slot of librsync's hash table */
-#define DELTA_RATIO_MAX 16u  /* of the larger to the smaller of base and new file */
+#define DELTA_CROWD_MAX 64u   /* different blocks in one slot of librsync's hash table */
+#define DELTA_RATIO_MAX 16u   /* of the larger to the smaller of base and new file */
 #define DELTA_PROBE_SPOTS 32u /* what a caller that has no opinion passes as spots, … */
 #define DELTA_PROBE_HITS 2u   /* … and as hits: about a sixteenth of the file is in the base */
 
@@ -69,11 +69,13 @@ size_t delta_sig_bytes_max(uint64_t size);
 NODISCARD int delta_sig_make(const struct delta_file *base, const struct delta_stop *stop,
 			     struct buf *out);
 /*
- * Is this a signature of a base of that size which librsync may be given. -EPROTO: another kind than
- * Rabin-Karp with BLAKE2, block size or sum length out of bounds, or not exactly the number of
- * blocks. -ERANGE: well formed, but so many different blocks (over DELTA_CROWD_MAX) meet in one
- * slot of the hash table that time would be quadratic; equal blocks are stored once and do not
- * count. -ENOMEM. Takes 16 bytes a block for the time being.
+ * Is this a signature of a base of that size which librsync may be given. -EPROTO: another kind
+ * than Rabin-Karp with BLAKE2, block size or sum length out of bounds, not exactly the number of
+ * blocks, or more than delta_sig_bytes_max. -ERANGE: well formed, but more than DELTA_CROWD_MAX
+ * different blocks (with one weak sum, for instance) begin at one slot of librsync's hash table, or
+ * filling it takes far more steps than chance explains: time would be quadratic, and cannot be
+ * interrupted there. Equal blocks, such as zeros, are stored once. -ENOMEM. Up to 0.6 s for
+ * DELTA_BLOCKS_MAX blocks; takes 20 bytes a block for the time being.
  */
 NODISCARD int delta_sig_check(const uint8_t *sig, size_t len, uint64_t base_size);
 
@@ -82,10 +84,10 @@ NODISCARD int delta_sig_check(const uint8_t *sig, size_t len, uint64_t base_size
 struct delta_limits {
 	/*
 	 * Data that is not in the base costs librsync about 25 ns a byte, ten times more than data
-	 * that is. So look first: at `spots` places spread evenly from head to tail, two blocks each,
-	 * is there any whole block of the base? Fewer than `hits` places: -ERANGE. hits / spots is
-	 * about the least share of the file that must be in the base; a fast link wants more, a
-	 * slow one less. spots 0: do not look.
+	 * that is. So look first: at `spots` places spread evenly from head to tail, two blocks
+	 * each, is there any whole block of the base? Fewer than `hits` places: -ERANGE. hits /
+	 * spots is about the least share of the file that must be in the base; a fast link wants
+	 * more, a slow one less. spots 0: do not look.
 	 */
 	uint32_t spots;
 	uint32_t hits;
@@ -138,7 +140,8 @@ void delta_patch_free(struct delta_patch *p);
  * already given is then worthless. Never gives more than size bytes altogether.
  */
 NODISCARD int delta_patch_step(struct delta_patch *p, struct delta_io *io);
-/* After the last step: 0 if the delta was complete and gave size bytes; -EPROTO; the error before. */
+/* After the last step: 0 if the delta was complete and gave size bytes; -EPROTO; the error before.
+ */
 NODISCARD int delta_patch_finish(const struct delta_patch *p);
 
 #endif

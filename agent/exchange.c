@@ -485,10 +485,22 @@ exchange_wants_input(const struct link *l)
 	return !exchange_full(l->x);
 }
 
+/* The safety net: at the latest every sync.interval each peer hears what changed, whatever happened to the announcement. */
+static void
+interval(struct exchange *x)
+{
+	if (x->n->now_ms < x->interval_ms)
+		return;
+	x->interval_ms = x->n->now_ms + x->n->conf->interval_ms;
+	for (struct link *l = x->links; l != NULL; l = l->next)
+		l->sets_due = l->open && !dotset_subset(&x->have, &l->told);
+}
+
 void
 exchange_tick(struct exchange *x)
 {
 	exchange_mark(x);
+	interval(x);
 	for (struct link *l = x->links; l != NULL; l = l->next) {
 		session_tick(l->s, x->n->now_ms, x->n->wall_ms);
 		service(l);

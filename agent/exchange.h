@@ -34,6 +34,7 @@ struct peer {
 	uint64_t reconnects;
 	uint64_t bytes_in, bytes_out;   /* of closed sessions; add session_stats of the open one */
 	uint64_t inline_in, delta_in, whole_in, inline_out, delta_out, whole_out; /* content bytes by kind */
+	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
 	char last_error[256];
 	struct peer *next;
 };

@@ -313,11 +313,12 @@ wrong_content(struct active *a)
 static void
 grant(struct active *a)
 {
-	uint64_t want, room = window(a->link), used;
+	uint64_t want, room, used;
 	unsigned streams;
 
 	if (a->link == NULL || a->ended)
 		return;
+	room = window(a->link);
 	want = a->delta ? a->j->rec->size + SMALL_BYTES : a->j->rec->size - a->offset;
 	used = in_flight(a->f, a->link, &streams);
 	if (a->granted >= want || used >= room || a->granted - a->arrived >= room / 2)

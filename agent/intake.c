@@ -215,7 +215,7 @@ do_sign(struct intake *in)
 	int e = empty_stage(in);
 
 	if (e == 0)
-		e = delta_sig_make(&base, NULL, &in->signature);
+		e = delta_sig_make(&base, &(struct delta_stop){0}, &in->signature);
 	if (e < 0)
 		return e;
 	in->patch = delta_patch_new(&base, in->o.rec->size);

@@ -233,6 +233,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	fetch_tick(n->fetch);
 	apply_tick(n->apply);
 	store_tick(n->kept);
+	serve_tick(n->serve);
 	exchange_tick(n->exchange);
 }
 
@@ -249,6 +250,7 @@ node_deadline(const struct node *n)
 
 	at = earlier(at, apply_deadline(n->apply));
 	at = earlier(at, store_deadline(n->kept));
+	at = earlier(at, serve_deadline(n->serve));
 	return earlier(at, exchange_deadline(n->exchange));
 }
 

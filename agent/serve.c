@@ -11,6 +11,7 @@
 #include "agent/delta.h"
 #include "agent/store.h"
 
+#define RATE_WAIT_MS 10
 #define DELTA_CHUNK_BYTES (256u * 1024)
 
 enum served_state { SENDING, SIGNATURE, WAITING, DELTA };
@@ -41,6 +42,7 @@ struct serve {
 	struct node *n;
 	struct served *first, *last;
 	unsigned streams, deltas;
+	uint64_t rate_at; /* when a stream that waits for its rate may go on; 0: none waits */
 };
 
 /* ---- where the content is ---- */
@@ -216,10 +218,13 @@ gen_run(struct work_job *j)
 	d->last = got == 0;
 }
 
+static void start_waiting(struct serve *s);
+
 static void
 gen_done(struct work_job *j)
 {
 	struct served *d = (struct served *)((char *)j - offsetof(struct served, job));
+	struct serve *s = d->s;
 
 	d->busy = false;
 	if (d->link == NULL)
@@ -229,7 +234,8 @@ gen_done(struct work_job *j)
 	else if (d->error < 0)
 		end(d, d->error == -EPROTO ? CODE_REFUSED : CODE_USELESS);
 	else
-		serve_pump(d->s, d->link);
+		serve_pump(s, d->link);
+	start_waiting(s);
 }
 
 static void
@@ -293,6 +299,27 @@ serve_cancel(struct serve *s, struct link *l, const struct msg *m)
 
 /* ---- sending ---- */
 
+/* How much of `want` sync.rate_limit lets through now: a bucket of a tenth of a second's worth. */
+static size_t
+rate(struct served *d, size_t want)
+{
+	struct node *n = d->s->n;
+	struct peer *p = link_peer(d->link);
+	uint64_t limit = n->conf->rate_limit, depth = limit / 10 + MSG_DATA_BYTES_MAX;
+
+	if (limit == 0)
+		return want;
+	p->rate_tokens += (n->now_ms - p->rate_ms) * limit / 1000;
+	p->rate_ms = n->now_ms;
+	p->rate_tokens = p->rate_tokens < depth ? p->rate_tokens : depth;
+	if (p->rate_tokens < want) {
+		d->s->rate_at = n->now_ms + RATE_WAIT_MS;
+		return 0;
+	}
+	p->rate_tokens -= want;
+	return want;
+}
+
 /* One slice of a file. Returns false when the stream is over or cannot go on now. */
 static bool
 send_slice(struct served *d)
@@ -313,6 +340,8 @@ send_slice(struct served *d)
 		return false;
 	room = room < sizeof(slice) ? room : sizeof(slice);
 	room = room < d->size - d->off ? room : (size_t)(d->size - d->off);
+	if (rate(d, room) == 0)
+		return false;
 	got = tfile_read_at(d->file, d->off, slice, room);
 	if (got <= 0 || session_data(ss, d->stream, slice, (size_t)got) < 0) {
 		end(d, got < 0 ? CODE_ERROR : CODE_CHANGED);
@@ -332,8 +361,10 @@ send_delta(struct served *d)
 	if (d->busy)
 		return false;
 	if (left == 0 && d->last) {
+		struct serve *s = d->s;
+
 		end(d, CODE_OK);
-		start_waiting(d->s);
+		start_waiting(s);
 		return false;
 	}
 	if (left == 0) {
@@ -342,7 +373,7 @@ send_delta(struct served *d)
 	}
 	room = room < MSG_DATA_BYTES_MAX ? room : MSG_DATA_BYTES_MAX;
 	room = room < left ? room : left;
-	if (room == 0 || session_data(ss, d->stream, d->chunk + d->chunk_at, room) < 0)
+	if (room == 0 || rate(d, room) == 0 || session_data(ss, d->stream, d->chunk + d->chunk_at, room) < 0)
 		return false;
 	d->chunk_at += room;
 	link_peer(d->link)->delta_out += room;
@@ -385,6 +416,23 @@ serve_link_closed(struct serve *s, struct link *l)
 			served_free(d);
 	}
 	start_waiting(s);
+}
+
+void
+serve_tick(struct serve *s)
+{
+	if (s->rate_at == 0 || s->n->now_ms < s->rate_at)
+		return;
+	s->rate_at = 0;
+	for (struct peer *p = exchange_peers(s->n->exchange); p != NULL; p = p->next)
+		if (p->link != NULL)
+			serve_pump(s, p->link);
+}
+
+uint64_t
+serve_deadline(const struct serve *s)
+{
+	return s->rate_at != 0 ? s->rate_at : UINT64_MAX;
 }
 
 struct serve *

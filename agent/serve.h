@@ -17,6 +17,9 @@ void serve_end(struct serve *s, struct link *l, const struct msg *m);
 void serve_cancel(struct serve *s, struct link *l, const struct msg *m);
 /* There may be room again on the link (output drained, credit came). */
 void serve_pump(struct serve *s, struct link *l);
+/* sync.rate_limit: streams that wait for their rate go on. */
+void serve_tick(struct serve *s);
+uint64_t serve_deadline(const struct serve *s);
 void serve_link_closed(struct serve *s, struct link *l);
 /* Opens a file with that content if this node has it: live with an unchanged signature, or kept. -ENOENT. *path_ent: where from (NULL: kept). */
 NODISCARD int serve_open(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size, struct tfile **out, struct pathent **from);

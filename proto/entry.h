@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* WAL entries: the payloads. Framing, checksums and the file are wal.h's. Documented in
- * proto/WAL.md. */
+/* WAL entries: the payloads. Framing, checksums and the file are wal.h's. See proto/WAL.md. */
 #ifndef MIMEO_PROTO_ENTRY_H
 #define MIMEO_PROTO_ENTRY_H
 
@@ -8,40 +7,50 @@
 #include "proto/record.h"
 #include "proto/sig.h"
 
-/* Who writes which is part of the contract: W the watcher, A the agent, C compaction (by the
- * agent). */
+/* Who writes which is part of the contract: W watcher, A agent, C compaction (by the agent). */
 enum entry_type {
-	ENTRY_ORIGIN = 1, /* W, A, C: num = origin, name = the node that runs it, num2 = that node's
-			     store id */
-	ENTRY_RECORD =
-		2, /* W: rec authored here, applied here, with the signature it was hashed under */
-	ENTRY_KNOWN = 3,  /* A, C: rec, somebody's; not applied by this entry */
-	ENTRY_SIG = 4,    /* W: path shows the same version under a new signature */
-	ENTRY_INTENT = 5, /* A: about to change path: dot, action, ino (staged inode or 0), from (of
-			     a move) */
-	ENTRY_APPLIED = 6, /* A: dot (or none) was dealt with at path; flags; sig. Closes the path's
-			      intent */
-	ENTRY_DROPPED = 7, /* A: the path's intent is closed, nothing was changed */
-	ENTRY_VECTOR = 8,  /* A, C: set: these dots are seen too (a peer's UPTO was joined) */
-	ENTRY_FLOOR = 9,   /* A, C: set: tombstones below it may have been collected */
-	ENTRY_HELD = 10,   /* A, C: set: all dots that are held now (replaces) */
-	ENTRY_MEMBER = 11, /* A, C: blob: one encoded member (member.h), replaces the one of the
-			      same name */
-	ENTRY_KEPT =
-		12, /* A, C: rec's content lies in work/kept under dot since num (wall ms); flags */
-	ENTRY_PURGED = 13, /* A: work/kept no longer has dot */
-	ENTRY_BARRIER =
-		14, /* A: num: everything closed before this must be logged or have a reason */
-	ENTRY_ANSWER = 15,    /* W: num: barriers up to this are answered; blob: what could not be
-				 logged, and why */
-	ENTRY_CONTEXT = 16,   /* C: the path's applied context */
-	ENTRY_CLOCK = 17,     /* C: num: highest hybrid time seen */
-	ENTRY_COLLECTED = 18, /* A: the tombstone dot at path was collected */
-	ENTRY_REMOVED = 19,   /* A: dot at path is no head any more: a whole-state merge says it was
-				 deleted */
-	ENTRY_SCANNED = 20, /* W: a full scan ended: num = wall ms, num2 = files; the first one ends
-			       the import */
-	ENTRY_PAUSE = 21,   /* A: num 1: fetch and apply are paused; 0: they run */
+	/* W, A, C: num = origin, name = the node that runs it, num2 = that node's store id. */
+	ENTRY_ORIGIN = 1,
+	/* W: rec authored here, applied here, with the signature it was hashed under. */
+	ENTRY_RECORD = 2,
+	/* A, C: rec, somebody's; not applied by this entry. */
+	ENTRY_KNOWN = 3,
+	/* W: path shows the same version under a new signature. */
+	ENTRY_SIG = 4,
+	/* A: about to change path: dot, action, ino (staged inode or 0), from (of a move). */
+	ENTRY_INTENT = 5,
+	/* A: dot (or none) was dealt with at path; flags; sig. Closes the path's intent. */
+	ENTRY_APPLIED = 6,
+	/* A: the path's intent is closed, nothing was changed. */
+	ENTRY_DROPPED = 7,
+	/* A, C: set: these dots are seen too (a peer's UPTO was joined). */
+	ENTRY_VECTOR = 8,
+	/* A, C: set: tombstones below it may have been collected. */
+	ENTRY_FLOOR = 9,
+	/* A, C: set: all dots that are held now (replaces). */
+	ENTRY_HELD = 10,
+	/* A, C: blob: one encoded member (member.h), replaces the one of the same name. */
+	ENTRY_MEMBER = 11,
+	/* A, C: rec's content lies in work/kept under dot since num (wall ms); flags. */
+	ENTRY_KEPT = 12,
+	/* A: work/kept no longer has dot. */
+	ENTRY_PURGED = 13,
+	/* A: num: everything closed before this must be logged or have a reason. */
+	ENTRY_BARRIER = 14,
+	/* W: num: barriers up to this are answered; blob: what could not be logged, and why. */
+	ENTRY_ANSWER = 15,
+	/* C: the path's applied context. */
+	ENTRY_CONTEXT = 16,
+	/* C: num: highest hybrid time seen. */
+	ENTRY_CLOCK = 17,
+	/* A: the tombstone dot at path was collected. */
+	ENTRY_COLLECTED = 18,
+	/* A: dot at path is no head any more: a whole-state merge says it was deleted. */
+	ENTRY_REMOVED = 19,
+	/* W: a full scan ended: num = wall ms, num2 = files; the first one ends the import. */
+	ENTRY_SCANNED = 20,
+	/* A: num 1: fetch and apply are paused; 0: they run. */
+	ENTRY_PAUSE = 21,
 };
 #define ENTRY_TYPE_MAX 21
 
@@ -59,8 +68,7 @@ enum entry_action {
 /* ENTRY_APPLIED flags. */
 #define APPLIED_SHOWN 1u  /* the path shows dot under sig (dot none: an implied directory) */
 #define APPLIED_ABSENT 2u /* the path shows nothing */
-/* neither: dot was dealt with, what the path shows did not change (a loser in the store, a losing
- * delete) */
+/* 0: dealt with, what the path shows did not change (a loser in the store, a losing delete). */
 
 /* ENTRY_KEPT flags. */
 #define KEPT_RESCUED 1u /* content that nobody logged: dot is {0, n}, the file is rescued-n */
@@ -101,8 +109,10 @@ struct entry {
 #define ENTRY_SMALL_BYTES_MAX (256u * 1024)
 #define ENTRY_TYPE_LIMIT 63
 
-/* Appends the payload (type byte first) to b. Fields by type, in the order of WAL.md. */
-/* Asserts a known type and a blob within its limit; nothing else is checked: entry_decode does. */
+/*
+ * Appends the payload (type byte first) to b. Fields by type, in the order of WAL.md. Asserts a
+ * known type and a blob within its limit; nothing else is checked: entry_decode does that.
+ */
 void entry_encode(struct buf *b, const struct entry *e);
 /* -EPROTO: unknown type, truncated, trailing bytes, any field out of its range; -ENOMEM. */
 NODISCARD int entry_decode(const void *bytes, size_t len, struct entry *e);

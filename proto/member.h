@@ -20,16 +20,21 @@ struct member {
 	char admitted_by[MEMBER_NAME_BYTES_MAX + 1];
 	uint64_t store;       /* its store id, 0 = not met yet */
 	uint64_t incarnation; /* the higher one replaces */
-	uint8_t removed; /* 1: forgotten or left; keeps its name and keys from coming back unasked
-			  */
+	/* 1: forgotten or left; keeps its name and keys from coming back unasked. */
+	uint8_t removed;
 };
 
 bool member_name_ok(const char *name, size_t len); /* a-z 0-9 -, 1..63, no - at an end */
-/* name, address, user, user_key, host_key, admitted_by as str16, store u64, incarnation u64,
- * removed u8. */
+/*
+ * name, address, user, user_key, host_key, admitted_by as str16, store u64, incarnation u64,
+ * removed u8.
+ */
 void member_encode(struct buf *b, const struct member *m);
-/* -EPROTO: a field too long, a name that is not one, an address or key with bytes outside printable
- * ASCII, a key that is not ssh-ed25519. */
+/*
+ * -EPROTO: a field too long, a name that is not one (admitted_by may be empty), bytes outside
+ * printable ASCII, a space in the address or the user, a key that is neither empty nor
+ * "ssh-ed25519 AAAA" and base64, removed over 1. On an error *m is all zero.
+ */
 NODISCARD int member_decode(struct cur *c, struct member *m);
 
 #endif

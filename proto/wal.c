@@ -6,8 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,16 +80,46 @@ wal_info(const struct wal *w)
 	return &w->info;
 }
 
-PRINTF(3, 4)
+/* Appends a word, or as much of it as there is room for. */
+static size_t
+add_word(char *text, size_t at, const char *word)
+{
+	while (*word != '\0' && at < NOTE_BYTES - 1)
+		text[at++] = *word++;
+	return at;
+}
+
+static size_t
+add_number(char *text, size_t at, uint64_t n)
+{
+	char digits[21] = "";
+	size_t i = sizeof(digits) - 1;
+
+	do {
+		digits[--i] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	return add_word(text, at, digits + i);
+}
+
+/* Tells the owner: `form` with each $ replaced by the word and each # by the next number. */
 static void
-note(struct wal *w, const char *event, const char *fmt, ...)
+note(struct wal *w, const char *event, const char *form, const char *word, uint64_t a, uint64_t b)
 {
 	char text[NOTE_BYTES];
-	va_list ap;
+	size_t at = 0;
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
+	for (; *form != '\0' && at < NOTE_BYTES - 1; form++) {
+		if (*form == '$') {
+			at = add_word(text, at, word);
+		} else if (*form == '#') {
+			at = add_number(text, at, a);
+			a = b;
+		} else {
+			text[at++] = *form;
+		}
+	}
+	text[at] = '\0';
 	w->user.note(w->user.arg, event, text);
 }
 
@@ -179,7 +207,7 @@ header_read(struct wal *w, struct header *h)
 		problem = header_decode(p, h);
 	if (!problem)
 		return 0;
-	note(w, "wal.refused", "the WAL cannot be used: %s", problem);
+	note(w, "wal.refused", "the WAL cannot be used: $", problem, 0, 0);
 	return -EPROTO;
 }
 
@@ -199,8 +227,8 @@ static int
 refuse_entry(struct wal *w, uint64_t off, uint8_t type)
 {
 	note(w, "wal.refused",
-	     "the WAL cannot be used: this version cannot read the entry of type %u at byte %llu",
-	     type, (unsigned long long)off);
+	     "the WAL cannot be used: this version cannot read the entry of type # at byte #", "",
+	     type, off);
 	return -EPROTO;
 }
 
@@ -293,11 +321,12 @@ judge(struct wal *w, uint64_t at, enum verdict *v)
 	return rc < 0 && rc != -E2BIG ? rc : 0;
 }
 
-/* The file ends at `at` again. Done before anything is appended, so that no bytes get between. */
+/* The file ends where reading stopped. Done before anything is appended, so that no bytes get
+ * between. */
 static int
-cut(struct wal *w, uint64_t at)
+cut(struct wal *w, uint64_t size)
 {
-	uint64_t size = w->scan.end;
+	uint64_t at = w->info.size;
 	int rc = w->dev.truncate(w->dev.arg, at);
 
 	if (rc == 0)
@@ -307,8 +336,8 @@ cut(struct wal *w, uint64_t at)
 		return rc;
 	}
 	walscan_reset(&w->scan, at);
-	note(w, "wal.torn", "%llu bytes of an append that was not finished were cut at byte %llu",
-	     (unsigned long long)(size - at), (unsigned long long)at);
+	note(w, "wal.torn", "# bytes of an append that was not finished were cut at byte #", "",
+	     size - at, at);
 	return 0;
 }
 
@@ -323,8 +352,8 @@ follow(struct wal *w)
 	if (rc < 0)
 		return rc;
 	if (size < w->info.size) {
-		note(w, "wal.damaged", "the WAL has become shorter: %llu bytes, %llu were read",
-		     (unsigned long long)size, (unsigned long long)w->info.size);
+		note(w, "wal.damaged", "the WAL has become shorter: # bytes, # were read", "", size,
+		     w->info.size);
 		return -EIO;
 	}
 	if (size == w->info.size)
@@ -337,9 +366,9 @@ follow(struct wal *w)
 	if (rc < 0)
 		return rc;
 	if (v == TORN)
-		return w->held == HELD_EXCLUSIVE ? cut(w, w->info.size) : 0;
-	note(w, "wal.damaged", "the WAL is damaged at byte %llu; it is salvaged at the next start",
-	     (unsigned long long)w->info.size);
+		return w->held == HELD_EXCLUSIVE ? cut(w, size) : 0;
+	note(w, "wal.damaged", "the WAL is damaged at byte #; it is salvaged at the next start", "",
+	     w->info.size, 0);
 	return -EIO;
 }
 
@@ -449,8 +478,8 @@ check_payload(struct wal *w, const uint8_t *payload, size_t len)
 	entry_clear(&e);
 	if (rc != -EPROTO)
 		return rc;
-	note(w, "wal.refused", "an entry of type %s that nobody could read was not written",
-	     entry_type_name(payload[0]));
+	note(w, "wal.refused", "an entry of type $ that nobody could read was not written",
+	     entry_type_name(payload[0]), 0, 0);
 	return -EINVAL;
 }
 
@@ -602,7 +631,7 @@ next_finish(struct wal *w, struct next *n, struct header *h)
 
 		rc = w->dev.set_aside(w->dev.arg, name, sizeof(name));
 		if (rc == 0)
-			note(w, "wal.damaged", "the damaged WAL is kept as %s", name);
+			note(w, "wal.damaged", "the damaged WAL is kept as $", name, 0, 0);
 	}
 	if (rc < 0)
 		return rc;
@@ -739,7 +768,7 @@ salvage_frames(struct wal *w, struct next *n, uint64_t *lost)
 }
 
 static int
-salvage(struct wal *w, struct header *h, uint64_t at)
+salvage(struct wal *w, struct header *h)
 {
 	struct next n;
 	uint64_t lost;
@@ -753,25 +782,26 @@ salvage(struct wal *w, struct header *h, uint64_t at)
 	if (rc == 0)
 		rc = next_finish(w, &n, h);
 	if (rc == 0)
-		note(w, "wal.damaged",
-		     "damage from byte %llu on: %llu entries were saved, %llu bytes are lost",
-		     (unsigned long long)at, (unsigned long long)n.entries,
-		     (unsigned long long)lost);
+		note(w, "wal.damaged", "# entries were saved, # bytes are lost", "", n.entries,
+		     lost);
 	next_end(w, &n, rc);
 	return rc;
 }
 
-/* Makes sure that the open file is sound from end to end, before anything of it is folded. */
+/*
+ * Looks at the open file from end to end, before anything of it is folded, and salvages what is
+ * damaged. The scan then ends where sound entries do; *size is where the file does.
+ */
 static int
-repair(struct wal *w, struct header *h)
+repair(struct wal *w, struct header *h, uint64_t *size)
 {
-	uint64_t at = WAL_HEADER_BYTES, size;
+	uint64_t at = WAL_HEADER_BYTES;
 	enum verdict v = DAMAGED;
-	int rc = w->dev.size(w->dev.arg, &size);
+	int rc = w->dev.size(w->dev.arg, size);
 
 	if (rc < 0)
 		return rc;
-	walscan_reset(&w->scan, size);
+	walscan_reset(&w->scan, *size);
 	rc = check_on(w, &at);
 	if (rc == 0 && at >= h->snapshot_end)
 		return 0;
@@ -779,10 +809,12 @@ repair(struct wal *w, struct header *h)
 		rc = judge(w, at, &v);
 	if (rc < 0)
 		return rc;
-	if (v == TORN)
-		return cut(w, at);
-	rc = salvage(w, h, at);
-	walscan_reset(&w->scan, h->snapshot_end);
+	if (v == DAMAGED) {
+		note(w, "wal.damaged", "the WAL is damaged at byte #", "", at, 0);
+		rc = salvage(w, h);
+		*size = at = h->snapshot_end;
+	}
+	walscan_reset(&w->scan, at);
 	return rc;
 }
 
@@ -790,6 +822,7 @@ static int
 open_locked(struct wal *w)
 {
 	struct header h;
+	uint64_t size;
 	int rc = w->dev.open_current(w->dev.arg);
 
 	if (rc == 0)
@@ -798,13 +831,16 @@ open_locked(struct wal *w)
 		return rc;
 	w->info = (struct wal_info){0};
 	header_take(w, &h, WAL_HEADER_BYTES);
-	rc = repair(w, &h);
+	rc = repair(w, &h, &size);
 	if (rc < 0)
 		return rc;
 	header_take(w, &h, WAL_HEADER_BYTES);
 	rc = fold_on(w);
 	/* It was sound a moment ago: then the disk does not give twice what it has. */
-	return rc == -EBADMSG ? -EIO : rc;
+	if (rc == -EBADMSG)
+		return -EIO;
+	/* A torn tail goes last: a file that is refused stays as it is. */
+	return rc == 0 && size > w->info.size ? cut(w, size) : rc;
 }
 
 int

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The write-ahead log: append under the lock, catch up, torn tails, damage, generations. Format:
- * proto/WAL.md. */
+/* The write-ahead log: locking, appending, catching up, repair, generations. See proto/WAL.md. */
 #ifndef MIMEO_PROTO_WAL_H
 #define MIMEO_PROTO_WAL_H
 
@@ -31,8 +30,8 @@ struct wal_dev {
 	/* -EAGAIN when held and not waiting. */
 	int (*lock)(void *arg, bool exclusive, bool wait);
 	void (*unlock)(void *arg);
-	/* (Re)opens the file that now has the name; -ENOENT if none. On an error the old stays
-	 * open. */
+	/* (Re)opens the file that now has the name; -ENOENT if none. After an error the old stays.
+	 */
 	int (*open_current)(void *arg);
 	/* Is the open file still the one that has the name? */
 	bool (*is_current)(void *arg);

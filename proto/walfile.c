@@ -185,6 +185,9 @@ dev_open_current(void *arg)
 		rc = -errno;
 	else if (!S_ISREG(st.st_mode))
 		rc = -EPROTO;
+	/* Who published it may have been killed just before he did this. */
+	else if (fsync(f->dir) < 0)
+		rc = -errno;
 	if (rc < 0) {
 		close(fd);
 		return rc;

@@ -1,34 +1,54 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Runs one test with a time limit, so that a test that hangs fails; used by `make check'.
 #
 #   tests/run-test.sh TEST
 #
 # End-to-end tests take turns, whatever make's -j says: each starts daemons, and two of them on a
-# small machine would starve each other. The lock is not inherited, so a daemon that a test leaves
-# behind cannot hold it. Waiting for it does not count as running.
+# small machine would starve each other. The lock is this shell's alone, so a daemon that a test
+# leaves behind cannot hold it. Waiting for it does not count as running.
 #
-# TEST_SECONDS is the limit for one test (300; 900 for one end to end).
+# TEST_SECONDS is the limit for one test (300; 900 for one end to end). FUZZING=yes says that a
+# .fuzz has a fuzzing engine in it, which reports in a language of its own.
 
-set -eu
+set -euo pipefail
 : "${top_srcdir:?}" "${top_builddir:?}"
 
-lock=$top_builddir/tests/e2e.lock
+test=$1
+seconds=${TEST_SECONDS:-300}
+running=
 
-case $1 in
+# timeout has the test in a process group of its own, which the terminal's ^C does not reach.
+trap 'kill "$running" 2>/dev/null; exit 1' INT TERM HUP
+
+run() {
+	timeout --kill-after=10 "$seconds" "$@" </dev/null 9>&- &
+	running=$!
+	wait "$running"
+}
+
+exec 9>/dev/null
+case $test in
 */e2e/*.sh)
 	mkdir -p "$top_builddir/tests"
-	exec flock --close "$lock" \
-		timeout --kill-after=10 "${TEST_SECONDS:-900}" bash "$1" </dev/null
+	exec 9>"$top_builddir/tests/e2e.lock"
+	flock 9
+	seconds=${TEST_SECONDS:-900}
+	run bash "$test"
 	;;
 *.sh)
-	exec timeout --kill-after=10 "${TEST_SECONDS:-300}" bash "$1" </dev/null
+	run bash "$test"
 	;;
 *.fuzz)
-	corpus=$top_srcdir/tests/fuzz/corpus/$(basename "$1" .fuzz)
-	exec timeout --kill-after=10 "${TEST_SECONDS:-300}" "$1" "$corpus" </dev/null
+	corpus=$top_srcdir/tests/fuzz/corpus/$(basename "$test" .fuzz)
+	if [ "${FUZZING:-no}" = no ]; then
+		run "$test" "$corpus"
+	else
+		run "$test" -runs=0 "$corpus"
+		printf '1..1\nok 1 - the corpus was replayed\n'
+	fi
 	;;
 *)
-	exec timeout --kill-after=10 "${TEST_SECONDS:-300}" "$1" </dev/null
+	run "$test"
 	;;
 esac

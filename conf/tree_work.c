@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The work directory: the stage, where versions are made ready, and kept, where displaced ones lie. */
+#include "config.h"
+
+#include "conf/tree_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PREALLOCATE_BYTES_MIN ((uint64_t)8 * 1024 * 1024) /* below that it costs more than it spares */
+
+/* ---- what stage and kept have in common ---- */
+
+static int
+work_stat(struct tree *t, int dir, const char *name, struct sig *sig)
+{
+	*sig = (struct sig){0};
+	return tree_name_check(name) < 0 ? -EINVAL : tree_sig(t, dir, name, sig, NULL);
+}
+
+static ssize_t
+work_readlink(int dir, const char *name, void *buf, size_t cap)
+{
+	return tree_name_check(name) < 0 ? -EINVAL : tree_readlinkat(dir, name, buf, cap);
+}
+
+static int
+work_unlink(int dir, const char *name)
+{
+	if (tree_name_check(name) < 0)
+		return -EINVAL;
+	if (unlinkat(dir, name, 0) == 0)
+		return 0;
+	if (errno == EISDIR && unlinkat(dir, name, AT_REMOVEDIR) == 0)
+		return 0;
+	return errno == EEXIST ? -ENOTEMPTY : tree_errno();
+}
+
+struct lister {
+	int (*cb)(void *arg, const char *name);
+	void *arg;
+};
+
+static int
+list_one(void *arg, const char *name, size_t name_len, uint8_t d_type)
+{
+	const struct lister *l = arg;
+
+	(void)name_len;
+	(void)d_type;
+	return l->cb(l->arg, name);
+}
+
+static int
+work_list(int dir, int (*cb)(void *arg, const char *name), void *arg)
+{
+	struct lister l = {.cb = cb, .arg = arg};
+	int fd = tree_openat(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+
+	return fd < 0 ? fd : tree_scan(fd, list_one, &l);
+}
+
+/* ---- the stage ---- */
+
+/* A failed attempt may have taken part of the room already: give it back. */
+static int
+preallocate(int fd, uint64_t have, uint64_t size)
+{
+	int r;
+
+	if (size > INT64_MAX)
+		return -EFBIG;
+	do {
+		r = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0 ? -errno : 0;
+	} while (r == -EINTR);
+	if (r == -EOPNOTSUPP || r == -ENOSYS)
+		return 0;
+	if (r < 0 && ftruncate(fd, (off_t)have) < 0)
+		return r; /* the first error says more */
+	return r;
+}
+
+int
+tree_stage_open(struct tree *t, const char *name, uint64_t size, struct tfile **out, uint64_t *have)
+{
+	struct sig sig;
+	int fd, r;
+
+	*out = NULL;
+	*have = 0;
+	if (tree_name_check(name) < 0)
+		return -EINVAL;
+	fd = tree_openat(t->stage, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return fd;
+	r = tree_sig_fd(fd, &sig, NULL);
+	if (r == 0 && size > PREALLOCATE_BYTES_MIN && sig.size < size)
+		r = preallocate(fd, sig.size, size);
+	if (r == 0) {
+		*have = sig.size;
+		return tree_tfile_new(fd, out);
+	}
+	close(fd);
+	return r;
+}
+
+int
+tree_stage_symlink(struct tree *t, const char *name, const void *target, size_t len, int64_t mtime_ns)
+{
+	char copy[RECORD_TARGET_BYTES_MAX + 1];
+	struct timespec ts[2];
+	int r;
+
+	if (tree_name_check(name) < 0 || len == 0 || len >= sizeof(copy) || memchr(target, 0, len) != NULL)
+		return -EINVAL;
+	memcpy(copy, target, len);
+	copy[len] = '\0';
+	if (symlinkat(copy, t->stage, name) < 0)
+		return tree_errno();
+	tree_times(mtime_ns, ts);
+	if (utimensat(t->stage, name, ts, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	r = -errno;
+	(void)unlinkat(t->stage, name, 0);
+	return r;
+}
+
+int
+tree_stage_stat(struct tree *t, const char *name, struct sig *sig)
+{
+	return work_stat(t, t->stage, name, sig);
+}
+
+ssize_t
+tree_stage_readlink(struct tree *t, const char *name, void *buf, size_t cap)
+{
+	return work_readlink(t->stage, name, buf, cap);
+}
+
+int
+tree_stage_unlink(struct tree *t, const char *name)
+{
+	return work_unlink(t->stage, name);
+}
+
+int
+tree_stage_list(struct tree *t, int (*cb)(void *arg, const char *name), void *arg)
+{
+	return work_list(t->stage, cb, arg);
+}
+
+int
+tree_sync_stage(struct tree *t)
+{
+	return tree_fsync(t->stage);
+}
+
+/* ---- kept ---- */
+
+int
+tree_keep(struct tree *t, const char *stage, const char *kept)
+{
+	if (tree_name_check(stage) < 0 || tree_name_check(kept) < 0)
+		return -EINVAL;
+	return tree_rename(t->stage, stage, t->kept, kept, RENAME_NOREPLACE);
+}
+
+int
+tree_kept_open(struct tree *t, const char *kept, struct tfile **out)
+{
+	*out = NULL;
+	return tree_name_check(kept) < 0 ? -EINVAL : tree_open_regular(t, t->kept, kept, out);
+}
+
+int
+tree_kept_stat(struct tree *t, const char *kept, struct sig *sig)
+{
+	return work_stat(t, t->kept, kept, sig);
+}
+
+ssize_t
+tree_kept_readlink(struct tree *t, const char *kept, void *buf, size_t cap)
+{
+	return work_readlink(t->kept, kept, buf, cap);
+}
+
+int
+tree_kept_rename(struct tree *t, const char *from, const char *to)
+{
+	if (tree_name_check(from) < 0 || tree_name_check(to) < 0)
+		return -EINVAL;
+	return tree_rename(t->kept, from, t->kept, to, RENAME_NOREPLACE);
+}
+
+int
+tree_kept_unlink(struct tree *t, const char *kept)
+{
+	return work_unlink(t->kept, kept);
+}
+
+int
+tree_kept_list(struct tree *t, int (*cb)(void *arg, const char *name), void *arg)
+{
+	return work_list(t->kept, cb, arg);
+}
+
+int
+tree_sync_kept(struct tree *t)
+{
+	return tree_fsync(t->kept);
+}
