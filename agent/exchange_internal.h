@@ -17,6 +17,7 @@ struct exchange {
 	struct dotset acked;    /* the same of index->acked */
 	struct dotset incoming; /* received, put into the WAL, not folded yet */
 	struct vv origins_put;  /* origins whose ENTRY_ORIGIN was put; seq 1 */
+	bool exchanged;         /* said so in the WAL: see index.h */
 	uint64_t interval_ms;   /* when sync.interval is over */
 	uint64_t durable;       /* lsn: records up to it may leave */
 	struct {

@@ -33,6 +33,7 @@ struct active {
 	bool delta;
 	bool no_delta;           /* a delta failed or was useless: whole, from now on */
 	bool large;
+	bool wrong;              /* some content came and had another hash */
 	const char *tried[TRIED_MAX]; /* names of peers: live as long as the exchange */
 	unsigned ntried;
 	struct active *prev, *next;
@@ -258,7 +259,7 @@ find_peer(struct active *a)
 	else if (exists)
 		wait_for_peer(a);
 	else
-		finish(a, a->ntried > 0 ? -EBADMSG : -EHOSTUNREACH);
+		finish(a, a->wrong ? -EBADMSG : -EHOSTUNREACH);
 }
 
 /* This peer could not give it: it is not asked again by this fetch. */
@@ -302,6 +303,7 @@ wrong_content(struct active *a)
 	struct node *n = a->f->n;
 	const struct record *r = a->j->rec;
 
+	a->wrong = true;
 	LOG(n->log, LOG_ERROR, "fetch.hash", "content does not have the hash that its record says; it was thrown away",
 	    log_b("path", r->path, r->path_len), log_s("peer", a->j->from));
 	errors_add(n->errors, n->wall_ms, a->j->from, "hash", r->path, r->path_len,

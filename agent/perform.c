@@ -2,6 +2,7 @@
 /* One change of the tree, step by step: prepare, stage, make durable, INTENT, rename under the lock, look, sync, APPLIED. */
 #include "config.h"
 
+#include "agent/store.h"
 #include "agent/task.h"
 
 #include <assert.h>
@@ -307,9 +308,7 @@ rescue(struct run *r)
 	snprintf(name, sizeof(name), "rescued-%016llx", (unsigned long long)id);
 	if (tree_keep(n->tree, r->stage, name) < 0)
 		return;
-	rec->size = s.size;
-	rec->mtime_ns = s.mtime_ns;
-	memset(rec->hash, 0, sizeof(rec->hash));
+	store_rescued_record(rec, &s);
 	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
 					      .dot = {0, id},
 					      .num = n->wall_ms,

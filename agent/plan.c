@@ -117,11 +117,18 @@ plan_absent(const struct index *x, const struct pathent *ent)
 	return p;
 }
 
+/* Must this head be dealt with at an ignored path: it is new, or it wins and is not marked as left yet. */
 static bool
-any_unapplied_head(const struct pathent *ent)
+deal_ignored(const struct pathent *ent, const struct irec *rec)
+{
+	return rec->head && (!index_applied(rec) || (rec == index_winner(ent) && !dot_eq(ent->left, rec->r->dot) && !index_shows_want(ent)));
+}
+
+static bool
+any_ignored(const struct pathent *ent)
 {
 	for (const struct irec *i = ent->recs; i != NULL; i = i->next)
-		if (i->head && !index_applied(i))
+		if (deal_ignored(ent, i))
 			return true;
 	return false;
 }
@@ -134,7 +141,7 @@ plan_path(const struct index *x, const struct pathent *ent, bool ignored)
 	if (index_settled(ent))
 		return (struct plan){.what = PLAN_NOTHING};
 	if (ignored)
-		return (struct plan){.what = any_unapplied_head(ent) ? PLAN_DEAL : PLAN_NOTHING};
+		return (struct plan){.what = any_ignored(ent) ? PLAN_DEAL : PLAN_NOTHING};
 	switch (index_want(ent, &want)) {
 	case WANT_RECORD:
 		return want->r->kind == KIND_DIR ? plan_dir(x, ent, want) : plan_leaf(x, ent, want);
@@ -151,7 +158,7 @@ plan_deal_each(const struct index *x, const struct pathent *ent, bool ignored, v
 	       void *arg)
 {
 	for (struct irec *i = ent->recs; i != NULL; i = i->next)
-		if (i->head && !index_applied(i) && (ignored || deal_without_content(x, ent, i)))
+		if (ignored ? deal_ignored(ent, i) : i->head && !index_applied(i) && deal_without_content(x, ent, i))
 			f(arg, i);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/commit.h"
+#include "agent/store.h"
 #include "agent/task.h"
 
 struct finding {
@@ -41,9 +42,7 @@ put_rescued(struct node *n, const struct pathent *ent, const char *stage)
 	if (tree_keep(n->tree, stage, name) < 0)
 		return;
 	rec = *ent->shown->r;
-	rec.size = s.size;
-	rec.mtime_ns = s.mtime_ns;
-	memset(rec.hash, 0, sizeof(rec.hash));
+	store_rescued_record(&rec, &s);
 	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
 					      .dot = {0, id},
 					      .num = n->wall_ms,

@@ -295,6 +295,18 @@ send_ack(struct link *l)
 	dotset_free(&news);
 }
 
+/* A node that has not taken its own files on yet waits to know what the cluster has: now it does. */
+static void
+tell_exchanged(struct link *l)
+{
+	struct node *n = l->x->n;
+
+	if (n->index->exchanged || l->x->exchanged || !dotset_subset(&l->peer->seen, &n->index->have))
+		return;
+	l->x->exchanged = true;
+	commit_put(n->commit, &(struct entry){.type = ENTRY_VECTOR});
+}
+
 void
 link_pump(struct link *l)
 {
@@ -307,6 +319,7 @@ link_pump(struct link *l)
 	send_ack(l);
 	if (!l->seen_all)
 		return;
+	tell_exchanged(l);
 	complete = walk(l, &l->own, x->durable, true);
 	complete = walk(l, &l->relay, relay, false) && complete;
 	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;

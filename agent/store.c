@@ -28,6 +28,18 @@ store_name(const struct kept *k, char out[48])
 		dot_text(k->dot, out);
 }
 
+void
+store_rescued_record(struct record *rec, const struct sig *sig)
+{
+	rec->kind = KIND_FILE;
+	rec->op = OP_EDIT;
+	rec->target_len = 0;
+	rec->mode = sig->mode & RECORD_MODE_MASK;
+	rec->size = sig->size;
+	rec->mtime_ns = sig->mtime_ns;
+	memset(rec->hash, 0, sizeof(rec->hash));
+}
+
 uint64_t
 store_expires(const struct store *s, const struct kept *k)
 {
@@ -61,9 +73,7 @@ rescue(struct store *s, const struct kept *k, const struct sig *now)
 	store_name(&as, to);
 	if (tree_kept_rename(n->tree, from, to) < 0)
 		return;
-	rec.size = now->size;
-	rec.mtime_ns = now->mtime_ns;
-	memset(rec.hash, 0, sizeof(rec.hash));
+	store_rescued_record(&rec, now);
 	put_purged(s, k->dot);
 	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT, .dot = as.dot, .num = n->wall_ms, .flags = KEPT_RESCUED, .rec = rec});
 	LOG(n->log, LOG_WARN, "trash.rescued", "a file in the trash was written to after it was displaced; it is kept",

@@ -24,6 +24,8 @@ uint64_t store_deadline(const struct store *s);
 NODISCARD int store_drop(struct store *s, struct dot dot);
 /* Wall ms when trash expires; 0: a conflict or rescued content, which does not. */
 uint64_t store_expires(const struct store *s, const struct kept *k);
+/* Makes of the record of what was shown one that describes rescued content: whatever it is, it is kept as a file nobody hashed. */
+void store_rescued_record(struct record *rec, const struct sig *sig);
 /* The file name of a kept version: its dot, or rescued-N. */
 void store_name(const struct kept *k, char out[48]);
 

@@ -53,8 +53,8 @@ open_root(struct tree *t, const struct complaint *c)
 	int r = open_dir(t->path, &t->root, &st);
 
 	if (r == -ENOENT || r == -ENOTDIR)
-		return complain(c, r, "root %s: %s: create the directory, or correct `root'", t->path,
-				strerror(-r));
+		return complain(c, r, "root %s: %s: create the directory, or correct `root'",
+				t->path, strerror(-r));
 	if (r < 0)
 		return complain(c, r, "root %s: %s: this process must be able to read it", t->path,
 				strerror(-r));
@@ -83,19 +83,25 @@ make_work(struct tree *t, const char *work, const struct complaint *c)
 	int r = made || errno == EEXIST ? open_dir(work, &t->work, &st) : -errno;
 
 	if (r < 0)
-		return complain(c, r, "work %s: %s: create it (mode 0700) for this process's user", work,
-				strerror(-r));
+		return complain(c, r, "work %s: %s: create it (mode 0700) for this process's user",
+				work, strerror(-r));
 	if (st.st_dev != t->dev)
-		return complain(c, -EXDEV, "work %s is not on the file system of root %s: set `work' to a "
-				"directory beside the root", work, t->path);
+		return complain(c, -EXDEV,
+				"work %s is not on the file system of root %s: set `work' to a "
+				"directory beside the root",
+				work, t->path);
 	r = make_subdir(t, "stage", &t->stage, &made);
 	if (r == 0)
 		r = make_subdir(t, "kept", &t->kept, &made);
-	if (r == 0 && made) /* what will be kept in there must not vanish with a name that was not durable */
+	if (r == 0 &&
+	    made) /* what will be kept in there must not vanish with a name that was not durable */
 		r = tree_sync_all(t);
 	if (r < 0)
-		return complain(c, r, "work %s: cannot make stage/ and kept/ in it: %s: it must belong to "
-				"this process's user", work, strerror(-r));
+		return complain(
+			c, r,
+			"work %s: cannot make stage/ and kept/ in it: %s: it must belong to "
+			"this process's user",
+			work, strerror(-r));
 	return 0;
 }
 
@@ -152,16 +158,23 @@ probe(const struct tree *t, const char *work, const struct complaint *c)
 	(void)unlinkat(t->stage, two, 0);
 	(void)unlinkat(t->kept, one, 0);
 	if (r == -EOPNOTSUPP)
-		return complain(c, r, "work %s: its file system lacks RENAME_NOREPLACE or RENAME_EXCHANGE: "
-				"use ext4, xfs, btrfs or tmpfs", work);
+		return complain(
+			c, r,
+			"work %s: its file system lacks RENAME_NOREPLACE or RENAME_EXCHANGE: "
+			"use ext4, xfs, btrfs or tmpfs",
+			work);
 	if (r < 0)
-		return complain(c, r, "work %s: cannot create and rename files in it: %s: it must be "
-				"writable for this process", work, strerror(-r));
+		return complain(c, r,
+				"work %s: cannot create and rename files in it: %s: it must be "
+				"writable for this process",
+				work, strerror(-r));
 	r = tree_rename(t->stage, one, t->root, one, RENAME_NOREPLACE);
 	if (r == -ENOENT)
 		return 0;
-	return complain(c, r < 0 ? r : -EIO, "work %s: no rename from there to root %s: %s: both must be in "
-			"one mount, writable", work, t->path, strerror(-r));
+	return complain(c, r < 0 ? r : -EIO,
+			"work %s: no rename from there to root %s: %s: both must be in "
+			"one mount, writable",
+			work, t->path, strerror(-r));
 }
 
 int

@@ -20,11 +20,9 @@ tree_rename(int from_dir, const char *from, int to_dir, const char *to, unsigned
 }
 
 /*
- * RACE: the parent was found beneath the root, and somebody moves it elsewhere before the rename: the
- * file then lies where he moved the directory, as if he had done so a moment later.
+ * What shall go into the tree, and must be there: -ESTALE, or "not there" would be said of the
+ * path.
  */
-
-/* What shall go into the tree, and must be there: -ESTALE, or "not there" would be said of the path. */
 static int
 staged(struct tree *t, const char *stage, struct sig *sig)
 {
@@ -60,8 +58,9 @@ movable(const struct tree *t, int dir, const char *name, bool dirs)
 }
 
 /*
- * Undoes an exchange that brought out what it must not. Returns why, or 0 if that cannot be undone: the path was changed yet again, its
- * newest content stays there, and what came out stays in the stage.
+ * Undoes an exchange that brought out what it must not. Returns why, or 0 if that cannot be undone:
+ * the path was changed yet again, its newest content stays there, and what came out stays in the
+ * stage.
  */
 static int
 put_back(const struct tree *t, const char *stage, const struct tree_at *at, uint64_t ino, int why)
@@ -77,7 +76,8 @@ put_back(const struct tree *t, const char *stage, const struct tree_at *at, uint
 }
 
 static int
-exchange_at(const struct tree *t, const char *stage, const struct tree_at *at, const struct sig *ours)
+exchange_at(const struct tree *t, const char *stage, const struct tree_at *at,
+	    const struct sig *ours)
 {
 	bool dirs = ours->kind == KIND_DIR;
 	int r = movable(t, at->dir, at->name, dirs);
@@ -198,7 +198,10 @@ set_link_mtime(int fd, int64_t mtime_ns)
 	return utimensat(fd, "", ts, AT_EMPTY_PATH) < 0 ? dress_errno() : 0;
 }
 
-/* O_PATH descriptors need no right to read the object, but fchmod refuses them; their name in /proc does not. */
+/*
+ * O_PATH descriptors need no right to read the object, but fchmod refuses them; their name in /proc
+ * does not.
+ */
 int
 tree_dress(int fd, const struct sig *now, const struct tree_meta *want)
 {
@@ -249,7 +252,10 @@ tree_set_meta(struct tree *t, const void *path, size_t len, uint64_t expect_ino,
 
 /* ---- directories ---- */
 
-/* A directory that is not ours was put in the place of the one just made: it is none of our business. */
+/*
+ * A directory that is not ours was put in the place of the one just made: it is none of our
+ * business.
+ */
 static int
 dress_new_dir(const struct tree *t, const struct tree_at *at, const struct tree_meta *want)
 {

@@ -44,7 +44,8 @@ still_linked(int fd)
 }
 
 int
-tree_scan(int fd, int (*cb)(void *arg, const char *name, size_t name_len, uint8_t d_type), void *arg)
+tree_scan(int fd, int (*cb)(void *arg, const char *name, size_t name_len, uint8_t d_type),
+	  void *arg)
 {
 	DIR *d = fdopendir(fd);
 	struct dirent *e;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The work directory: the stage, where versions are made ready, and kept, where displaced ones lie. */
+/* The work directory: the stage, where versions are made ready, and kept, for displaced ones. */
 #include "config.h"
 
 #include "conf/tree_internal.h"
@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PREALLOCATE_BYTES_MIN ((uint64_t)8 * 1024 * 1024) /* below that it costs more than it spares */
+#define PREALLOCATE_BYTES_MIN                                                                      \
+	((uint64_t)8 * 1024 * 1024) /* below that it costs more than it spares */
 
 /* ---- what stage and kept have in common ---- */
 
@@ -107,13 +108,15 @@ tree_stage_open(struct tree *t, const char *name, uint64_t size, struct tfile **
 }
 
 int
-tree_stage_symlink(struct tree *t, const char *name, const void *target, size_t len, int64_t mtime_ns)
+tree_stage_symlink(struct tree *t, const char *name, const void *target, size_t len,
+		   int64_t mtime_ns)
 {
 	char copy[RECORD_TARGET_BYTES_MAX + 1];
 	struct timespec ts[2];
 	int r;
 
-	if (tree_name_check(name) < 0 || len == 0 || len >= sizeof(copy) || memchr(target, 0, len) != NULL)
+	if (tree_name_check(name) < 0 || len == 0 || len >= sizeof(copy) ||
+	    memchr(target, 0, len) != NULL)
 		return -EINVAL;
 	memcpy(copy, target, len);
 	copy[len] = '\0';

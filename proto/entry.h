@@ -17,9 +17,9 @@ enum entry_type {
 	ENTRY_KNOWN = 3,
 	/* W: path shows the same version under a new signature. */
 	ENTRY_SIG = 4,
-	/* A: about to change path: dot, action, ino (staged inode or 0), from (of a move). */
+	/* A, C: about to change path: dot, action, ino (staged inode or 0), from (of a move). */
 	ENTRY_INTENT = 5,
-	/* A: dot (or none) was dealt with at path; flags; sig. Closes the path's intent. */
+	/* A, C: dot (or none) was dealt with at path; flags; sig. Closes the path's intent. */
 	ENTRY_APPLIED = 6,
 	/* A: the path's intent is closed, nothing was changed. */
 	ENTRY_DROPPED = 7,
@@ -35,9 +35,9 @@ enum entry_type {
 	ENTRY_KEPT = 12,
 	/* A: work/kept no longer has dot. */
 	ENTRY_PURGED = 13,
-	/* A: num: everything closed before this must be logged or have a reason. */
+	/* A, C: num: everything closed before this must be logged or have a reason. */
 	ENTRY_BARRIER = 14,
-	/* W: num: barriers up to this are answered; blob: what could not be logged, and why. */
+	/* W, C: num: barriers up to this are answered; blob: what could not be logged, and why. */
 	ENTRY_ANSWER = 15,
 	/* C: the path's applied context. */
 	ENTRY_CONTEXT = 16,
@@ -47,9 +47,9 @@ enum entry_type {
 	ENTRY_COLLECTED = 18,
 	/* A: dot at path is no head any more: a whole-state merge says it was deleted. */
 	ENTRY_REMOVED = 19,
-	/* W: a full scan ended: num = wall ms, num2 = files; the first one ends the import. */
+	/* W, C: a full scan ended: num = wall ms, num2 = files; the first one ends the import. */
 	ENTRY_SCANNED = 20,
-	/* A: num 1: fetch and apply are paused; 0: they run. */
+	/* A, C: num 1: fetch and apply are paused; 0: they run. */
 	ENTRY_PAUSE = 21,
 };
 #define ENTRY_TYPE_MAX 21

@@ -115,8 +115,8 @@ static bool
 same_owner(const struct record *a, const struct record *b)
 {
 	return a->owner_len == b->owner_len && a->group_len == b->group_len &&
-	       memcmp(a->owner, b->owner, a->owner_len) == 0 &&
-	       memcmp(a->group, b->group, a->group_len) == 0;
+	       (a->owner_len == 0 || memcmp(a->owner, b->owner, a->owner_len) == 0) &&
+	       (a->group_len == 0 || memcmp(a->group, b->group, a->group_len) == 0);
 }
 
 /* Equal as far as the tree can show: the kind decides which fields count. */

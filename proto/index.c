@@ -95,11 +95,11 @@ ent_empty(const struct pathent *e)
 	       e->actx.n == 0 && e->intent == NULL && e->work == NULL && !e->todo;
 }
 
-/* Frees the path, and its parents, as far as nothing is known of them any more. */
+/* Frees the path, and its parents, as far as nothing is known of them any more, but not `stop`. */
 static void
-ent_reap(struct index *x, struct pathent *e)
+ent_reap_until(struct index *x, struct pathent *e, const struct pathent *stop)
 {
-	while (ent_empty(e)) {
+	while (e != stop && ent_empty(e)) {
 		struct pathent *parent = e->parent;
 
 		ent_unlink(x, e);
@@ -107,6 +107,12 @@ ent_reap(struct index *x, struct pathent *e)
 		free(e);
 		e = parent;
 	}
+}
+
+static void
+ent_reap(struct index *x, struct pathent *e)
+{
+	ent_reap_until(x, e, NULL);
 }
 
 void
@@ -248,6 +254,42 @@ has_content(const struct irec *i)
 	return i != NULL && i->r->kind == KIND_FILE;
 }
 
+/* The table has one path a content, the others hang on it: a thousand empty files must not be a thousand collisions. */
+static int
+content_add(struct index *x, struct pathent *e)
+{
+	const struct record *r = e->shown->r;
+	struct pathent *first = index_content(x, r->hash, r->size);
+
+	if (first == NULL)
+		return map_add(&x->content, content_hash(r->hash), e);
+	e->same_prev = first;
+	e->same_next = first->same_next;
+	if (e->same_next != NULL)
+		e->same_next->same_prev = e;
+	first->same_next = e;
+	return 0;
+}
+
+static int
+content_del(struct index *x, struct pathent *e)
+{
+	uint64_t hash = content_hash(e->shown->r->hash);
+	struct pathent *next = e->same_next;
+	int r = 0;
+
+	if (next != NULL)
+		next->same_prev = e->same_prev;
+	if (e->same_prev != NULL) {
+		e->same_prev->same_next = next;
+	} else {
+		map_del(&x->content, hash, e);
+		r = next != NULL ? map_add(&x->content, hash, next) : 0;
+	}
+	e->same_prev = e->same_next = NULL;
+	return r;
+}
+
 /* ---- records ---- */
 
 static void
@@ -304,21 +346,22 @@ index_record(const struct pathent *ent, struct dot dot)
 static int
 set_shown(struct index *x, struct pathent *e, struct irec *rec, bool dir, const struct sig *sig)
 {
+	int r = 0;
+
 	if (e->shown != rec) {
 		if (has_content(e->shown))
-			map_del(&x->content, content_hash(e->shown->r->hash), e);
+			r = content_del(x, e);
 		if (e->shown != NULL)
 			e->shown->shown = false;
-		e->shown = NULL;
-		if (has_content(rec) && map_add(&x->content, content_hash(rec->r->hash), e) < 0)
-			return -ENOMEM;
 		e->shown = rec;
 		if (rec != NULL)
 			rec->shown = true;
+		if (r == 0 && has_content(rec))
+			r = content_add(x, e);
 	}
 	e->shown_dir = dir;
 	e->sig = sig != NULL ? *sig : (struct sig){0};
-	return 0;
+	return r;
 }
 
 /* Marks every record that the applied context now covers as acknowledged. */
@@ -429,10 +472,24 @@ todo_unlink(struct index *x, struct pathent *e)
 	x->todo_count--;
 }
 
+/* What was left is over once something else wins, or the tree shows what it should after all. */
+static void
+left_update(struct pathent *e)
+{
+	const struct irec *w = index_winner(e);
+
+	if (w == NULL || !dot_eq(e->left, w->r->dot) || index_shows_want(e))
+		e->left = (struct dot){0, 0};
+}
+
 static void
 todo_update(struct index *x, struct pathent *e)
 {
-	bool settled = index_settled(e);
+	bool settled;
+
+	if (!dot_none(e->left))
+		left_update(e);
+	settled = index_settled(e);
 
 	if (settled && e->todo) {
 		todo_unlink(x, e);
@@ -526,7 +583,7 @@ fold_record(struct index *x, const struct entry *n, bool own)
 	if (own) {
 		r = apply_dot(x, e, i, i->r->dot);
 		if (r == 0)
-			r = set_shown(x, e, record_live(i->r) ? i : NULL, false, &n->sig);
+			r = record_live(i->r) ? set_shown(x, e, i, false, &n->sig) : set_shown(x, e, NULL, false, NULL);
 	} else if (index_applied(i)) {
 		r = dotset_add(&x->acked, i->r->dot);
 	}
@@ -550,42 +607,73 @@ fold_sig(struct index *x, const struct entry *n)
 }
 
 static void
-intent_end(struct index *x, struct pathent *e)
+intent_forget(struct pathent *e, const struct intent *in)
 {
-	struct intent **at = &x->intents, *in = e->intent;
-
-	if (in == NULL || in->ent != e)
+	if (e == NULL || e->intent != in)
 		return;
+	e->intent = NULL;
+	e->version++;
+}
+
+/* Takes the intent out; its paths stay, even if nothing else is known of them. */
+static void
+intent_cut(struct index *x, struct intent *in)
+{
+	struct intent **at = &x->intents;
+
 	while (*at != in)
 		at = &(*at)->next;
 	*at = in->next;
-	e->intent = NULL;
-	e->version++;
-	if (in->from != NULL) {
-		in->from->intent = NULL;
-		in->from->version++;
-		if (in->from != e)
-			ent_reap(x, in->from);
+	intent_forget(in->ent, in);
+	intent_forget(in->from, in);
+}
+
+/* Ends the intent that is about this path; the path itself stays. */
+static void
+intent_end(struct index *x, struct pathent *e)
+{
+	struct intent *in = e->intent;
+
+	if (in == NULL || in->ent != e)
+		return;
+	intent_cut(x, in);
+	if (in->from != NULL)
+		ent_reap_until(x, in->from, e);
+	free(in);
+}
+
+/* Another one took its place at one of its paths or both: ends it, whatever its part there was. */
+static void
+intent_retire(struct index *x, struct intent *in)
+{
+	struct pathent *deep = in->ent, *other = in->from;
+
+	intent_cut(x, in);
+	if (other != NULL && other->path_len > deep->path_len) {
+		deep = other;
+		other = in->ent;
 	}
 	free(in);
+	ent_reap_until(x, deep, other); /* the deeper one first: it may be below the other */
+	if (other != NULL)
+		ent_reap(x, other);
 }
 
 static int
 fold_intent(struct index *x, const struct entry *n)
 {
 	struct pathent *e = index_get(x, n->path, n->path_len), *from = NULL;
-	struct intent *in;
+	struct intent *in, *old[2];
 
 	if (e != NULL && n->action == ACTION_MOVE)
 		from = index_get(x, n->from, n->from_len);
 	if (e == NULL || (n->action == ACTION_MOVE && from == NULL))
 		return -ENOMEM;
-	intent_end(x, e);
-	if (from != NULL)
-		intent_end(x, from);
 	in = calloc(1, sizeof(*in));
 	if (in == NULL)
 		return -ENOMEM;
+	old[0] = e->intent;
+	old[1] = from != NULL ? from->intent : NULL;
 	*in = (struct intent){n->dot, n->action, n->ino, e, from, x->intents};
 	x->intents = in;
 	e->intent = in;
@@ -594,6 +682,10 @@ fold_intent(struct index *x, const struct entry *n)
 		from->intent = in;
 		from->version++;
 	}
+	if (old[0] != NULL)
+		intent_retire(x, old[0]);
+	if (old[1] != NULL && old[1] != old[0])
+		intent_retire(x, old[1]);
 	return 0;
 }
 
@@ -610,8 +702,10 @@ fold_applied(struct index *x, const struct entry *n)
 	i = dot_none(n->dot) ? NULL : index_record(e, n->dot);
 	if (!dot_none(n->dot))
 		r = apply_dot(x, e, i, n->dot);
-	if (r == 0 && (n->flags & APPLIED_SHOWN) != 0)
-		r = set_shown(x, e, i, i == NULL, &n->sig);
+	if (r == 0 && (n->flags & APPLIED_SHOWN) != 0 && i != NULL && record_live(i->r))
+		r = set_shown(x, e, i, false, &n->sig);
+	else if (r == 0 && (n->flags & APPLIED_SHOWN) != 0 && dot_none(n->dot))
+		r = set_shown(x, e, NULL, true, &n->sig);
 	else if (r == 0 && (n->flags & APPLIED_ABSENT) != 0)
 		r = set_shown(x, e, NULL, false, NULL);
 	if (r < 0)
@@ -641,6 +735,7 @@ fold_vector(struct index *x, const struct entry *n)
 {
 	int r;
 
+	x->exchanged = true;
 	if (x->todo_first != NULL)
 		r = gap_add(x, &n->set);
 	else
@@ -661,7 +756,7 @@ fold_head_gone(struct index *x, const struct entry *n)
 		return 0;
 	totals(x, e, -1);
 	set_head(x, i, false);
-	if ((r = apply_dot(x, e, NULL, n->dot)) < 0)
+	if ((r = apply_dot(x, e, i, n->dot)) < 0) /* what it covers is dealt with too */
 		return r;
 	recs_reap(x, e);
 	if (n->type == ENTRY_COLLECTED && e->recs == NULL)
@@ -673,10 +768,14 @@ static int
 fold_context(struct index *x, const struct entry *n)
 {
 	struct pathent *e = index_get(x, n->path, n->path_len);
+	int r;
 
 	if (e == NULL)
 		return -ENOMEM;
-	return vv_join(&e->actx, &n->rec.ctx);
+	totals(x, e, -1);
+	if ((r = vv_join(&e->actx, &n->rec.ctx)) < 0 || (r = acknowledge(x, e)) < 0)
+		return r;
+	return changed(x, e);
 }
 
 /* ---- origins, members, kept ---- */

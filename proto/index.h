@@ -50,6 +50,7 @@ struct pathent {
 	uint32_t version;     /* moves whenever a record, the applied context or what is shown changes */
 	uint32_t strong_below, weak_below; /* live own winners strictly below */
 	struct sig sig;       /* of what is shown */
+	struct pathent *same_prev, *same_next; /* others that show the same content */
 	struct vv actx;
 	struct dot left;      /* the winner that was dealt with although the tree does not show it (ignored, or a directory that had to stay) */
 	struct intent *intent;
@@ -98,6 +99,7 @@ struct index {
 	uint64_t kept_bytes, kept_files;
 	size_t todo_count;
 	bool paused;
+	bool exchanged;       /* some peer's UPTO was joined, or the WAL says so: what the cluster has is known here */
 	struct irec *log_first, *log_last;
 	struct kept *kept_first, *kept_last;
 	struct origin *origins; /* sorted by id */

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/bytes.h"
+
 #define MAP_CAP_MIN 16
 
 static uint64_t
@@ -25,15 +27,12 @@ uint64_t
 map_hash(uint64_t seed, const void *bytes, size_t len)
 {
 	const uint8_t *p = bytes;
-	uint64_t h = seed ^ (len * 0x9e3779b97f4a7c15u), word;
+	uint64_t h = seed ^ (len * 0x9e3779b97f4a7c15u), word = 0;
 
-	for (; len >= 8; p += 8, len -= 8) {
-		memcpy(&word, p, 8);
-		h = mix(h ^ word) + seed;
-	}
-	word = 0;
-	if (len > 0)
-		memcpy(&word, p, len);
+	for (; len >= 8; p += 8, len -= 8)
+		h = mix(h ^ bytes_get_u64(p)) + seed;
+	for (size_t i = 0; i < len; i++)
+		word |= (uint64_t)p[i] << (8 * i);
 	return mix(h ^ word);
 }
 

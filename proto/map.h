@@ -20,7 +20,10 @@ struct map {
 	size_t n;
 };
 
-/* A seeded 64-bit hash of bytes; not cryptographic: a random seed keeps collisions from being chosen. */
+/*
+ * A seeded 64-bit hash of bytes; not cryptographic: a random seed keeps collisions from being chosen. The same on every machine: the
+ * digest that peers compare is made with it (PROTOCOL.md).
+ */
 uint64_t map_hash(uint64_t seed, const void *bytes, size_t len);
 
 void map_free(struct map *m); /* the items stay the caller's */

@@ -256,6 +256,11 @@ get_hello(struct cur *c, struct msg *m)
 	}
 	m->version_min = cur_u16(c);
 	m->version_max = cur_u16(c);
+	if (m->version_min > 1) { /* a later version's: it is refused by its number, not its form */
+		c->bad = c->bad || m->version_min > m->version_max;
+		c->left = 0;
+		return;
+	}
 	m->features = cur_u64(c);
 	get_name(c, m->node, false);
 	m->store = cur_u64(c);
@@ -265,9 +270,6 @@ get_hello(struct cur *c, struct msg *m)
 	m->heads[1] = cur_u64(c);
 	if (m->version_min > m->version_max)
 		c->bad = true;
-	if (m->version_min <= 1 || c->bad)
-		return;
-	c->left = 0; /* a later version may say more: it is refused by its number, not its form */
 }
 
 static int
@@ -298,7 +300,8 @@ get_get(struct cur *c, struct msg *m)
 	m->size = cur_u64(c);
 	m->offset = cur_u64(c);
 	m->credit = cur_u32(c);
-	if (m->how > GET_DELTA || (m->how == GET_WHOLE && m->offset > m->size) || m->size > INT64_MAX)
+	if (m->how > GET_DELTA || m->size > INT64_MAX ||
+	    m->offset > (m->how == GET_WHOLE ? m->size : INT64_MAX))
 		c->bad = true;
 }
 

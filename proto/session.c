@@ -35,7 +35,6 @@ struct session {
 	struct msg msg;  /* surfaced; cleared at the next call */
 	bool msg_used;
 	bool told_closed;
-	bool opened;     /* SESSION_OPENED was told */
 	uint64_t now_ms, born_ms, rx_ms, ping_at_ms;
 	uint64_t wall_ms, ping_sent_ms, ping_wall_ms;
 	uint32_t ping_id;
@@ -46,6 +45,7 @@ struct session {
 	char reason[MSG_TEXT_BYTES_MAX + 1];
 	bool odd;        /* our stream ids are odd */
 	uint32_t next_id;
+	uint32_t their_id; /* highest that the peer has opened */
 	struct stream streams[2 * SESSION_STREAMS_MAX];
 	unsigned mine, theirs;
 	struct session_stats stats;
@@ -178,7 +178,7 @@ got_pong(struct session *s, const struct msg *m)
 	s->stats.rtt_ms = s->stats.rtt_ms == 0 ? rtt : (7 * s->stats.rtt_ms + rtt + 4) / 8;
 	if (s->best_rtt_ms == 0 || rtt <= s->best_rtt_ms) {
 		s->best_rtt_ms = rtt;
-		s->stats.clock_offset_ms = (int64_t)(m->time_ms - s->ping_wall_ms) - (int64_t)(rtt / 2);
+		s->stats.clock_offset_ms = (int64_t)(m->time_ms - s->ping_wall_ms - rtt / 2);
 	}
 }
 
@@ -197,7 +197,15 @@ got_get(struct session *s, const struct msg *m)
 		return false;
 	}
 	t->may_send = m->credit;
+	s->their_id = m->stream > s->their_id ? m->stream : s->their_id;
 	return true;
+}
+
+/* Did the peer open it, and was it ended here: what still comes on it crossed our END. */
+static bool
+crossed(const struct session *s, uint32_t id)
+{
+	return id != 0 && !session_mine(s, id) && id <= s->their_id;
 }
 
 static bool
@@ -205,6 +213,8 @@ got_data(struct session *s, const struct msg *m)
 {
 	struct stream *t = find_stream(s, m->stream);
 
+	if (t == NULL && crossed(s, m->stream))
+		return false;
 	if (t == NULL || t->ended_in) {
 		broken(s, "DATA on a stream that is not open");
 		return false;
@@ -223,6 +233,8 @@ got_end(struct session *s, const struct msg *m)
 {
 	struct stream *t = find_stream(s, m->stream);
 
+	if (t == NULL && crossed(s, m->stream))
+		return false;
 	if (t == NULL || t->ended_in) {
 		broken(s, "END on a stream that is not open");
 		return false;
@@ -415,7 +427,7 @@ session_consumed(struct session *s, size_t n)
 	if (s->out_at == s->out.len) {
 		buf_reset(&s->out);
 		s->out_at = 0;
-	} else if (s->out_at > SESSION_BULK_BYTES_MAX) {
+	} else if (s->out_at > SESSION_BULK_BYTES_MAX && s->out_at > queued(s)) {
 		buf_consume(&s->out, s->out_at);
 		s->out_at = 0;
 	}
@@ -559,7 +571,7 @@ session_cancel(struct session *s, uint32_t stream)
 
 	if (s->state != OPEN)
 		return -EPIPE;
-	if (t == NULL || t->cancelled)
+	if (t == NULL || !t->mine || t->cancelled)
 		return 0;
 	t->cancelled = true;
 	msg_encode(&s->out, &(struct msg){.type = MSG_CANCEL, .stream = stream});
@@ -571,11 +583,13 @@ session_cancel(struct session *s, uint32_t stream)
 static void
 send_ping(struct session *s)
 {
+	s->ping_at_ms = s->now_ms + s->ping_ms;
+	if (queued(s) >= SESSION_OUT_BYTES_MAX)
+		return; /* the next one may find room */
 	s->ping_id++;
 	s->ping_open = true;
 	s->ping_sent_ms = s->now_ms;
 	s->ping_wall_ms = s->wall_ms;
-	s->ping_at_ms = s->now_ms + s->ping_ms;
 	msg_encode(&s->out, &(struct msg){.type = MSG_PING, .id = s->ping_id, .time_ms = s->wall_ms});
 	if (s->ping_id % 64 == 0)
 		s->best_rtt_ms = 0; /* clocks drift: the fastest of the recent ones counts */
@@ -590,7 +604,7 @@ session_tick(struct session *s, uint64_t now_ms, uint64_t wall_ms)
 		session_bye(s, CODE_TIMEOUT, "no HELLO came");
 	else if (s->state == OPEN && now_ms - s->rx_ms >= s->timeout_ms)
 		session_bye(s, CODE_TIMEOUT, msg_code_text(CODE_TIMEOUT));
-	else if (s->state == OPEN && now_ms >= s->ping_at_ms && queued(s) < SESSION_OUT_BYTES_MAX)
+	else if (s->state == OPEN && now_ms >= s->ping_at_ms)
 		send_ping(s);
 }
 

@@ -11,10 +11,11 @@
 #define SNAPSHOT_PIECE_BYTES (1u << 20)
 
 /*
- * Order matters: what was acknowledged comes before any path is unsettled; contexts before records, so that records know whether they were
- * applied; what is shown after records; the rest of the vector last, so that it waits for the paths that are pending.
+ * Order matters: what was acknowledged comes before any path is unsettled; what is shown right behind its record, and both before the
+ * context that covers it, as a record that is neither a head nor shown is forgotten once it is covered; the rest of the vector last, so that
+ * it waits for the paths that are pending.
  */
-enum phase { ORIGINS, MEMBERS, SETS, CONTEXTS, RECORDS, SHOWN, KEPT, LAST, DONE };
+enum phase { ORIGINS, MEMBERS, SETS, RECORDS, CONTEXTS, SHOWN, KEPT, LAST, DONE };
 
 static void
 put(struct buf *out, const struct entry *e)
@@ -86,10 +87,26 @@ walk(struct pathent *e)
 	return e != NULL ? e->sib_next : NULL;
 }
 
+/* Is the applied context just what comes from applying the version that is shown? */
+static bool
+context_follows(const struct pathent *e)
+{
+	if (e->shown == NULL)
+		return e->actx.n == 0;
+	for (uint32_t i = 0; i < e->actx.n; i++) {
+		const struct record *r = e->shown->r;
+		struct dot d = e->actx.e[i];
+
+		if (d.seq != vv_get(&r->ctx, d.origin) && !dot_eq(d, r->dot))
+			return false;
+	}
+	return true;
+}
+
 static void
 put_context(const struct pathent *e, struct buf *out)
 {
-	if (e->actx.n == 0)
+	if (context_follows(e))
 		return;
 	put(out, &(struct entry){.type = ENTRY_CONTEXT,
 				 .path = e->path,
@@ -111,9 +128,7 @@ put_applied(const struct pathent *e, struct dot dot, uint8_t flags, struct buf *
 static void
 put_shown(const struct pathent *e, struct buf *out)
 {
-	if (e->shown != NULL)
-		put_applied(e, e->shown->r->dot, APPLIED_SHOWN, out);
-	else if (e->shown_dir)
+	if (e->shown_dir)
 		put_applied(e, (struct dot){0, 0}, APPLIED_SHOWN, out);
 	if (!dot_none(e->left))
 		put_applied(e, e->left, 0, out);
@@ -147,13 +162,36 @@ each_path(struct index *x, struct index_snapshot *s, struct buf *out,
 	return e != NULL;
 }
 
+/* Is it no head although nothing that is known here covers it (which was collected or removed)? */
+static bool
+orphan(const struct irec *rec)
+{
+	for (const struct irec *i = rec->ent->recs; i != NULL; i = i->next)
+		if (i != rec && record_covers(i->r, rec->r->dot))
+			return false;
+	return !rec->head;
+}
+
+static void
+put_record(const struct irec *i, struct buf *out)
+{
+	put(out, &(struct entry){.type = ENTRY_KNOWN, .rec = *i->r});
+	if (i->shown)
+		put_applied(i->ent, i->r->dot, APPLIED_SHOWN, out);
+	if (orphan(i))
+		put(out, &(struct entry){.type = ENTRY_REMOVED,
+					 .path = i->ent->path,
+					 .path_len = i->ent->path_len,
+					 .dot = i->r->dot});
+}
+
 static bool
 each_record(struct index *x, struct index_snapshot *s, struct buf *out)
 {
 	struct irec *i = s->at != NULL ? s->at : x->log_first;
 
 	for (; i != NULL && out->len < SNAPSHOT_PIECE_BYTES; i = i->log_next)
-		put(out, &(struct entry){.type = ENTRY_KNOWN, .rec = *i->r});
+		put_record(i, out);
 	s->at = i;
 	return i != NULL;
 }

@@ -302,9 +302,10 @@ check_on(struct wal *w, uint64_t *at)
 enum verdict { TORN, DAMAGED };
 
 /*
- * What a bad entry at `at` is. Appends come one behind the other and a snapshot is durable before
- * it gets its name: so an entry that never became durable has nothing valid behind it and does not
- * lie in a snapshot. When the search could not look at everything, nothing is cut.
+ * What a bad entry at `at` is. Each batch is durable before the next one is written, and a snapshot
+ * before it gets its name: so behind an entry of a batch that never became durable no later batch
+ * is found, and it does not lie in a snapshot. (Of its own batch a later page may be there: that is
+ * taken for damage.) When the search could not look at everything, nothing is cut.
  */
 static int
 judge(struct wal *w, uint64_t at, enum verdict *v)
@@ -329,8 +330,6 @@ cut(struct wal *w, uint64_t size)
 	uint64_t at = w->info.size;
 	int rc = w->dev.truncate(w->dev.arg, at);
 
-	if (rc == 0)
-		rc = w->dev.sync(w->dev.arg);
 	if (rc < 0) {
 		w->dead = true;
 		return rc;

@@ -42,6 +42,7 @@ struct memdisk {
 	bool stop, stopped;
 	bool no_truncate;   /* truncate fails */
 	bool bad_read_back; /* next_read gives a byte that was not written */
+	bool stale_write;   /* next_write repeats what it wrote before, if that is as long */
 };
 
 /* What one process has of it. */
@@ -242,10 +243,21 @@ static int
 mem_next_write(void *arg, uint64_t off, const void *bytes, size_t len)
 {
 	struct memdev *v = arg;
+	const struct buf *b = &v->disk->files[v->next].live;
+	uint8_t *copy;
+	int rc;
 
 	if (mem_fails(v->disk))
 		return v->disk->fail;
-	return mem_write(&v->disk->files[v->next].live, off, bytes, len);
+	if (!v->disk->stale_write || off < WAL_HEADER_BYTES + len)
+		return mem_write(&v->disk->files[v->next].live, off, bytes, len);
+	copy = malloc(len);
+	if (!copy)
+		abort();
+	memcpy(copy, b->data + off - len, len);
+	rc = mem_write(&v->disk->files[v->next].live, off, copy, len);
+	free(copy);
+	return rc;
 }
 
 static ssize_t

@@ -167,6 +167,7 @@ check_repair(struct memdisk *d, const struct buf *file, const struct proc *p)
 	const struct buf *now = mem_wal(d);
 
 	check(salvaged == (p->damaged > 0) && !(p->torn && p->damaged) && p->refused == 0);
+	check(file->data && now->data); /* what opened has a header */
 	check(sure.len <= p->seen.len);
 	check(sure.len == 0 || memcmp(sure.data, p->seen.data, sure.len) == 0);
 	check(wal_info(p->wal)->size == now->len);

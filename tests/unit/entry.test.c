@@ -325,24 +325,24 @@ static void
 test_dots(void)
 {
 	const struct {
-		uint8_t type;
 		struct dot dot;
 		int want;
+		uint8_t type;
 	} as[] = {
-		{ENTRY_INTENT, {0, 0}, 0},
-		{ENTRY_INTENT, {0, 1}, -EPROTO},
-		{ENTRY_INTENT, {1, 0}, -EPROTO},
-		{ENTRY_INTENT, {1, DOT_SEQ_MAX}, 0},
-		{ENTRY_INTENT, {1, DOT_SEQ_MAX + 1}, -EPROTO},
-		{ENTRY_APPLIED, {0, 0}, 0},
-		{ENTRY_APPLIED, {0, 1}, -EPROTO},
-		{ENTRY_COLLECTED, {0, 0}, -EPROTO},
-		{ENTRY_REMOVED, {0, 0}, -EPROTO},
-		{ENTRY_REMOVED, {1, 0}, -EPROTO},
-		{ENTRY_PURGED, {0, 0}, -EPROTO},
-		{ENTRY_PURGED, {0, UINT64_MAX}, 0},
-		{ENTRY_PURGED, {1, 1}, 0},
-		{ENTRY_PURGED, {1, UINT64_MAX}, -EPROTO},
+		{{0, 0}, 0, ENTRY_INTENT},
+		{{0, 1}, -EPROTO, ENTRY_INTENT},
+		{{1, 0}, -EPROTO, ENTRY_INTENT},
+		{{1, DOT_SEQ_MAX}, 0, ENTRY_INTENT},
+		{{1, DOT_SEQ_MAX + 1}, -EPROTO, ENTRY_INTENT},
+		{{0, 0}, 0, ENTRY_APPLIED},
+		{{0, 1}, -EPROTO, ENTRY_APPLIED},
+		{{0, 0}, -EPROTO, ENTRY_COLLECTED},
+		{{0, 0}, -EPROTO, ENTRY_REMOVED},
+		{{1, 0}, -EPROTO, ENTRY_REMOVED},
+		{{0, 0}, -EPROTO, ENTRY_PURGED},
+		{{0, UINT64_MAX}, 0, ENTRY_PURGED},
+		{{1, 1}, 0, ENTRY_PURGED},
+		{{1, UINT64_MAX}, -EPROTO, ENTRY_PURGED},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(as); i++) {
@@ -384,12 +384,12 @@ test_actions(void)
 	is_int(allowed(&e), 0, "a move from somewhere");
 	e.from_len = 0;
 	is_int(allowed(&e), -EPROTO, "a move from nowhere");
-	for (uint8_t action = 0; action <= ACTION_META + 1; action++) {
+	for (unsigned action = 0; action <= ACTION_META + 1; action++) {
 		bool good = action >= ACTION_PLACE && action <= ACTION_META;
 
 		if (action == ACTION_MOVE)
 			continue;
-		e.action = action;
+		e.action = (uint8_t)action;
 		e.from_len = 0;
 		is_int(allowed(&e), good ? 0 : -EPROTO, "action %u", action);
 		e.from_len = 4;

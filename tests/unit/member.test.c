@@ -30,9 +30,12 @@ sample(void)
 static bool
 zero(const struct member *m)
 {
-	static const struct member none;
+	const unsigned char *p = (const unsigned char *)m;
 
-	return memcmp(m, &none, sizeof(none)) == 0;
+	for (size_t i = 0; i < sizeof(*m); i++)
+		if (p[i] != 0)
+			return false;
+	return true;
 }
 
 /* Decodes a copy of its own size; 1: with bytes left over. An error must leave nothing behind. */

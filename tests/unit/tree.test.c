@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Checks conf/tree on a real file system: every operation, awkward names, and attacks on the way to the target. */
+/* Checks conf/tree on a real file system: operations, awkward names, attacks on the way there. */
 #include "config.h"
 
 #include "conf/tree.h"
@@ -27,12 +27,15 @@
 
 #define STORE 0x0123456789abcdefULL
 #define LEAVE UINT32_MAX
-#define RACES 20000
-#define LEASE_RACES 2000
+#define RACES 20000     /* in the first pass; a tenth of it in the others */
+#define CHANGES_MIN 200 /* so often must the target change while it is worked on */
+#define YIELD_ROUNDS 8  /* there may be one processor for both sides of a race */
+#define LEASE_RACES 50000
 #define MIB ((uint64_t)1024 * 1024)
 
 /* A directory of its own for each pass; the current directory is in it: root, work, outside. */
 static struct tree *tree;
+static int races;
 static const char *pass; /* how paths are resolved in this pass: part of some test names */
 
 static size_t
@@ -128,22 +131,27 @@ test_open(void)
 	char err[512] = "";
 	struct stat st;
 
-	is_int(tree_open(&o, &tree, err, sizeof(err)), 0, "root and work are opened (%s): %s", pass, err);
-	ok(stat("work", &st) == 0 && (st.st_mode & 07777) == 0700, "work is made, for its owner alone");
+	is_int(tree_open(&o, &tree, err, sizeof(err)), 0, "root and work are opened (%s): %s", pass,
+	       err);
+	ok(stat("work", &st) == 0 && (st.st_mode & 07777) == 0700,
+	   "work is made, for its owner alone");
 	ok(stat("work/stage", &st) == 0 && (st.st_mode & 07777) == 0700, "and stage");
 	ok(stat("work/kept", &st) == 0 && (st.st_mode & 07777) == 0700, "and kept");
-	is_int(rmdir("work/stage") == 0 && rmdir("work/kept") == 0, 1, "trying the renames leaves nothing");
+	is_int(rmdir("work/stage") == 0 && rmdir("work/kept") == 0, 1,
+	       "trying the renames leaves nothing");
 	tree_close(tree);
 	is_int(tree_open(&o, &tree, err, sizeof(err)), 0, "it is opened again: %s", err);
 
 	wrong = (struct tree_opts){.root = "no/where", .work = NULL};
 	is_int(tree_open(&wrong, &t, err, sizeof(err)), -ENOENT, "a missing root is refused");
-	ok(t == NULL && strstr(err, "root no/where: ") == err && !strchr(err, '\n'), "in one line: %s", err);
+	ok(t == NULL && strstr(err, "root no/where: ") == err && !strchr(err, '\n'),
+	   "in one line: %s", err);
 	put("file", "x");
 	wrong.root = "file";
 	is_int(tree_open(&wrong, &t, err, sizeof(err)), -ENOTDIR, "a file is no root: %s", err);
 	wrong = (struct tree_opts){.root = "root", .work = "no/where"};
-	is_int(tree_open(&wrong, &t, err, sizeof(err)), -ENOENT, "work is made, not the way to it: %s", err);
+	is_int(tree_open(&wrong, &t, err, sizeof(err)), -ENOENT,
+	       "work is made, not the way to it: %s", err);
 	wrong.work = "file";
 	is_int(tree_open(&wrong, &t, err, sizeof(err)), -ENOTDIR, "a file is no work: %s", err);
 	mkdir("odd", 0700);
@@ -161,7 +169,8 @@ test_other_device(void)
 	struct tree_opts o = {.root = "root", .work = work};
 	struct tree *t;
 
-	if (stat(".", &here) < 0 || stat("/dev/shm", &shm) < 0 || here.st_dev == shm.st_dev || !mkdtemp(work)) {
+	if (stat(".", &here) < 0 || stat("/dev/shm", &shm) < 0 || here.st_dev == shm.st_dev ||
+	    !mkdtemp(work)) {
 		ok(true, "work on another device # SKIP there is none");
 		return;
 	}
@@ -180,7 +189,8 @@ test_guard(void)
 	is_int(tree_guard(tree, STORE), -ENODATA, "a root without marker");
 	is_int(tree_marker_write(tree, STORE), 0, "a marker is written (%s)", pass);
 	is_str(text_of("root/.mimeo-id"), "mimeo 1 0123456789abcdef\n", "as documented");
-	is_int(lstat_of("root/.mimeo-id").st_mode & 07777, 0644, "readable for all, whatever the umask");
+	is_int(lstat_of("root/.mimeo-id").st_mode & 07777, 0644,
+	       "readable for all, whatever the umask");
 	is_int(lstat_of("root/.mimeo-id").st_nlink, 1, "under one name");
 	is_int(tree_guard(tree, STORE), 0, "and found");
 	is_int(tree_guard(tree, STORE + 1), -EBADMSG, "another store's is refused");
@@ -191,7 +201,8 @@ test_guard(void)
 	tree_close(reader);
 
 	for (size_t cut = 0; cut < 25; cut++) {
-		if (truncate("root/.mimeo-id", (off_t)(24 - cut)) < 0 || tree_guard(tree, STORE) != -EBADMSG)
+		if (truncate("root/.mimeo-id", (off_t)(24 - cut)) < 0 ||
+		    tree_guard(tree, STORE) != -EBADMSG)
 			ok(false, "a marker of %zu bytes is refused", 24 - cut);
 	}
 	put("root/.mimeo-id", "mimeo 1 0123456789abcdef\n\n");
@@ -216,7 +227,8 @@ test_guard(void)
 	unlink("root");
 	mkdir("root", 0755);
 	put("root/.mimeo-id", "mimeo 1 0123456789abcdef\n");
-	is_int(tree_guard(tree, STORE), -ESTALE, "another directory with the same marker in its place");
+	is_int(tree_guard(tree, STORE), -ESTALE,
+	       "another directory with the same marker in its place");
 	run_rm("root");
 	ok(symlink("moved", "root") == 0 && tree_guard(tree, STORE) == 0, "a symlink to it is it");
 	unlink("root");
@@ -276,10 +288,12 @@ test_stat(void)
 	uint32_t links = 0;
 
 	is_int(tree_stat(tree, "z/file", 6, &s, &links), 0, "a file is looked at (%s)", pass);
-	ok(s.ino == st.st_ino && s.size == 5 && s.uid == st.st_uid && s.gid == st.st_gid, "ino, size, owner");
+	ok(s.ino == st.st_ino && s.size == 5 && s.uid == st.st_uid && s.gid == st.st_gid,
+	   "ino, size, owner");
 	is_int(s.mode, 04711, "all mode bits");
 	is_int(s.mtime_ns, mtime_of("root/z/file"), "mtime in nanoseconds");
-	is_int(s.ctime_ns, (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, "ctime too");
+	is_int(s.ctime_ns, (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
+	       "ctime too");
 	is_int(links, 2, "two names");
 	ok(!s.provisional && s.kind == KIND_FILE, "a file, not provisional");
 	is_int(tree_stat(tree, "", 0, &root, NULL), 0, "the root itself");
@@ -304,9 +318,10 @@ test_stat(void)
 static void
 test_bad_paths(void)
 {
-	static const char *const bad[] = {"..", ".", "../outside", "z/..", "z/../..", "z/.", "/", "/etc",
-					  "z//file", "z/", "/z", "z/../../outside/secret", ".mimeo-id",
-					  ".mimeo/x"};
+	static const char *const bad[] = {
+		"..",        ".",       "../outside", "z/..", "z/../..", "z/.",
+		"/",         "/etc",    "z//file",    "z/",   "/z",      "z/../../outside/secret",
+		".mimeo-id", ".mimeo/x"};
 	struct tfile *f;
 	struct sig s;
 	char b[8];
@@ -333,7 +348,8 @@ test_bad_paths(void)
 	is_int(tree_stat(tree, "z/fi\0e", 6, &s, NULL), -EINVAL, "a zero byte is refused");
 	is_int(tree_place(tree, "bad", "", 0), -EINVAL, "nothing is placed over the root");
 	is_int(tree_rmdir(tree, "", 0), -EINVAL, "the root is not removed");
-	is_int(tree_set_meta(tree, "", 0, lstat_of("root").st_ino, 0, 0, LEAVE, LEAVE), -EINVAL, "nor changed");
+	is_int(tree_set_meta(tree, "", 0, lstat_of("root").st_ino, 0, 0, LEAVE, LEAVE), -EINVAL,
+	       "nor changed");
 	is_int(tree_stage_unlink(tree, "bad"), 0, "the stage file is still there");
 }
 
@@ -350,15 +366,20 @@ test_bad_names(void)
 		const char *p = bad[i];
 		bool all = tree_stage_open(tree, p, 1, &f, &have) == -EINVAL && f == NULL &&
 			   tree_stage_symlink(tree, p, "t", 1, 0) == -EINVAL &&
-			   tree_stage_stat(tree, p, &s) == -EINVAL && tree_stage_unlink(tree, p) == -EINVAL &&
+			   tree_stage_stat(tree, p, &s) == -EINVAL &&
+			   tree_stage_unlink(tree, p) == -EINVAL &&
 			   tree_stage_readlink(tree, p, b, 8) == -EINVAL &&
 			   tree_place(tree, p, "z/p", 3) == -EINVAL &&
 			   tree_exchange(tree, p, "z/file", 6) == -EINVAL &&
-			   tree_take(tree, "z/file", 6, p) == -EINVAL && tree_keep(tree, p, "k") == -EINVAL &&
-			   tree_keep(tree, "k", p) == -EINVAL && tree_kept_open(tree, p, &f) == -EINVAL &&
-			   tree_kept_stat(tree, p, &s) == -EINVAL && tree_kept_unlink(tree, p) == -EINVAL &&
+			   tree_take(tree, "z/file", 6, p) == -EINVAL &&
+			   tree_keep(tree, p, "k") == -EINVAL &&
+			   tree_keep(tree, "k", p) == -EINVAL &&
+			   tree_kept_open(tree, p, &f) == -EINVAL &&
+			   tree_kept_stat(tree, p, &s) == -EINVAL &&
+			   tree_kept_unlink(tree, p) == -EINVAL &&
 			   tree_kept_readlink(tree, p, b, 8) == -EINVAL &&
-			   tree_kept_rename(tree, p, "k") == -EINVAL && tree_kept_rename(tree, "k", p) == -EINVAL;
+			   tree_kept_rename(tree, p, "k") == -EINVAL &&
+			   tree_kept_rename(tree, "k", p) == -EINVAL;
 
 		ok(all, "no stage or kept file is called \"%s\"", p);
 	}
@@ -373,7 +394,8 @@ test_open_file(void)
 	char b[8];
 
 	is_int(tree_open_file(tree, "z/file", 6, &f), 0, "a file is opened");
-	is_int(tree_stat(tree, "z/file", 6, &d, NULL) || tfile_stat(f, &s, &links), 0, "and looked at");
+	is_int(tree_stat(tree, "z/file", 6, &d, NULL) || tfile_stat(f, &s, &links), 0,
+	       "and looked at");
 	ok(sig_eq(&s, &d) && links == 2, "both looks agree");
 	is_int(tfile_read_at(f, 1, b, 3), 3, "three bytes from the second");
 	is_mem(b, "ell", 3, "the right ones");
@@ -428,8 +450,7 @@ see(void *arg, const char *name, size_t name_len, uint8_t d_type)
 	(void)d_type;
 	if (strlen(name) != name_len)
 		ok(false, "length of %s", name);
-	strncat(s->names, name, sizeof(s->names) - strlen(s->names) - 2);
-	strcat(s->names, "|");
+	snprintf(s->names + strlen(s->names), sizeof(s->names) - strlen(s->names), "%s|", name);
 	return ++s->count == s->stop_at ? 77 : 0;
 }
 
@@ -474,7 +495,8 @@ test_list(void)
 	is_int(tree_list(tree, "z/no", 4, see, &s), -ENOENT, "nothing");
 	mkdir("root/z/brief", 0755);
 	put("root/z/brief/f", "");
-	is_int(tree_list(tree, "z/brief", 7, remove_under, &brief), -ENOENT, "removed under its reader: not empty");
+	is_int(tree_list(tree, "z/brief", 7, remove_under, &brief), -ENOENT,
+	       "removed under its reader: not empty");
 }
 
 static void
@@ -493,7 +515,8 @@ test_readlink_and_dirfd(void)
 	is_int(tree_readlink(tree, "z/out/sub", 9, b, 16), -ELOOP, "not through a symlink");
 
 	fd = tree_dirfd(tree, "z/dir", 5);
-	ok(fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == lstat_of("root/z/dir").st_ino, "a directory's descriptor");
+	ok(fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == lstat_of("root/z/dir").st_ino,
+	   "a directory's descriptor");
 	is_int(fcntl(fd, F_GETFL) & O_PATH, O_PATH, "is an O_PATH one");
 	is_int(fcntl(fd, F_GETFD), FD_CLOEXEC, "closed on exec");
 	close(fd);
@@ -502,8 +525,8 @@ test_readlink_and_dirfd(void)
 	close(fd);
 	is_int(tree_dirfd(tree, "z/file", 6), -ENOENT, "a file's");
 	is_int(tree_dirfd(tree, "z/symdir", 8), -ELOOP, "a symlink's");
-	is_int(tree_sync_dir(tree, "", 0) || tree_sync_dir(tree, "z/dir", 5) || tree_sync_stage(tree) ||
-		       tree_sync_kept(tree) || tree_sync_all(tree),
+	is_int(tree_sync_dir(tree, "", 0) || tree_sync_dir(tree, "z/dir", 5) ||
+		       tree_sync_stage(tree) || tree_sync_kept(tree) || tree_sync_all(tree),
 	       0, "everything can be synced");
 	is_int(tree_sync_dir(tree, "z/no", 4), -ENOENT, "but what is not there");
 }
@@ -537,18 +560,21 @@ test_stage(void)
 	tfile_close(f);
 	is_int(tree_stage_symlink(tree, "1-2", "../a b", 6, -1), 0, "a symlink is staged");
 	is_int(tree_stage_symlink(tree, "1-2", "x", 1, 0), -EEXIST, "once");
-	is_int(tree_stage_symlink(tree, "1-3", "a\0b", 3, 0), -EINVAL, "no zero byte in its target");
+	is_int(tree_stage_symlink(tree, "1-3", "a\0b", 3, 0), -EINVAL,
+	       "no zero byte in its target");
 	is_int(tree_stage_symlink(tree, "1-3", "", 0, 0), -EINVAL, "nor an empty one");
 	is_int(tree_stage_stat(tree, "1-2", &sig), 0, "it is looked at");
 	ok(sig.kind == KIND_SYMLINK && sig.mtime_ns == -1, "its mtime may lie before 1970");
 	is_int(tree_stage_readlink(tree, "1-2", b, 8), 6, "its target");
 	is_mem(b, "../a b", 6, "is as given");
-	is_int(tree_stage_open(tree, "1-2", 1, &f, &have), -ELOOP, "a staged symlink is not opened");
+	is_int(tree_stage_open(tree, "1-2", 1, &f, &have), -ELOOP,
+	       "a staged symlink is not opened");
 	mkdir("work/stage/1-4", 0700);
 	is_int(tree_stage_list(tree, see_name, &s), 0, "the stage is listed");
 	is_int(s.count, 3, "all of it");
-	is_int(tree_stage_unlink(tree, "1-1") || tree_stage_unlink(tree, "1-2") || tree_stage_unlink(tree, "1-4"), 0,
-	       "files, symlinks and empty directories are removed from it");
+	is_int(tree_stage_unlink(tree, "1-1") || tree_stage_unlink(tree, "1-2") ||
+		       tree_stage_unlink(tree, "1-4"),
+	       0, "files, symlinks and empty directories are removed from it");
 	is_int(tree_stage_unlink(tree, "1-1"), -ENOENT, "once");
 	mkdir("work/stage/1-5", 0700);
 	put("work/stage/1-5/x", "");
@@ -572,14 +598,17 @@ test_preallocation(void)
 	is_int(lstat_of("work/stage/big").st_blocks, 0, "it gives it back");
 	tfile_close(f);
 	is_int(tree_space(tree, &bytes, &inodes), 0, "room is counted");
-	ok(bytes > 0 && inodes > 0, "%llu bytes, %llu inodes", (unsigned long long)bytes, (unsigned long long)inodes);
+	ok(bytes > 0 && inodes > 0, "%llu bytes, %llu inodes", (unsigned long long)bytes,
+	   (unsigned long long)inodes);
 	if (bytes < (1ULL << 43)) {
 		r = tree_stage_open(tree, "huge", 1ULL << 43, &f, &have);
 		ok(r == -ENOSPC || r == -EFBIG, "more than there is room for is refused (%d)", r);
 		is_int(lstat_of("work/stage/huge").st_blocks, 0, "and takes no room");
 	}
-	is_int(tree_stage_open(tree, "huge", UINT64_MAX, &f, &have), -EFBIG, "so is a size out of range");
-	is_int(tree_stage_unlink(tree, "big") || tree_stage_unlink(tree, "huge"), 0, "both are removed");
+	is_int(tree_stage_open(tree, "huge", UINT64_MAX, &f, &have), -EFBIG,
+	       "so is a size out of range");
+	is_int(tree_stage_unlink(tree, "big") || tree_stage_unlink(tree, "huge"), 0,
+	       "both are removed");
 }
 
 /* ---- metadata ---- */
@@ -594,7 +623,8 @@ test_file_meta(void)
 	int r;
 
 	is_int(tree_stage_open(tree, "m", 1, &f, &have), 0, "a file for metadata");
-	is_int(tfile_set_meta(f, 07654, 1234567890123456789, LEAVE, LEAVE), 0, "mode and mtime are set");
+	is_int(tfile_set_meta(f, 07654, 1234567890123456789, LEAVE, LEAVE), 0,
+	       "mode and mtime are set");
 	is_int(tfile_stat(f, &s, NULL), 0, "and looked at");
 	is_int(s.mode, 0654, "without setuid, setgid, sticky");
 	is_int(s.mtime_ns, 1234567890123456789, "to the nanosecond");
@@ -623,7 +653,8 @@ test_set_meta(void)
 	int64_t dir_time = mtime_of("root/z/dir");
 
 	is_int(set_meta("z/file", st.st_ino, 07400, 5000000001), 0, "metadata in place (%s)", pass);
-	is_int(lstat_of("root/z/file").st_mode & 07777, 0400, "the mode, without the dangerous bits");
+	is_int(lstat_of("root/z/file").st_mode & 07777, 0400,
+	       "the mode, without the dangerous bits");
 	is_int(mtime_of("root/z/file"), 5000000001, "the mtime");
 	is_int(set_meta("z/file", st.st_ino, 0, 3), 0, "a file that its owner cannot open");
 	is_int(set_meta("z/file", st.st_ino, 0640, 4), 0, "has metadata as well");
@@ -638,16 +669,22 @@ test_set_meta(void)
 	is_int(mtime_of("root/z/sym"), 42, "has an mtime of its own");
 	is_int(mtime_of("root/z/file"), 4, "its target is not touched");
 	is_int(lstat_of("root/z/file").st_mode, target.st_mode, "nor its mode");
-	is_int(set_meta("z/fifo", lstat_of("root/z/fifo").st_ino, 0777, 42), -EMEDIUMTYPE, "a FIFO is not");
+	is_int(set_meta("z/fifo", lstat_of("root/z/fifo").st_ino, 0777, 42), -EMEDIUMTYPE,
+	       "a FIFO is not");
 	is_int(set_meta("z/no", 1, 0777, 42), -ENOENT, "nothing");
-	is_int(set_meta("z/out/secret", lstat_of("outside/secret").st_ino, 0777, 42), -ELOOP, "nor outside");
+	is_int(set_meta("z/out/secret", lstat_of("outside/secret").st_ino, 0777, 42), -ELOOP,
+	       "nor outside");
 	if (geteuid() == 0) {
-		is_int(tree_set_meta(tree, "z/file", 6, st.st_ino, 0755, 6, 12345, 54321), 0, "an owner");
-		ok(lstat_of("root/z/file").st_uid == 12345 && (lstat_of("root/z/file").st_mode & 07777) == 0755,
+		is_int(tree_set_meta(tree, "z/file", 6, st.st_ino, 0755, 6, 12345, 54321), 0,
+		       "an owner");
+		ok(lstat_of("root/z/file").st_uid == 12345 &&
+			   (lstat_of("root/z/file").st_mode & 07777) == 0755,
 		   "is set");
 	} else {
-		is_int(tree_set_meta(tree, "z/file", 6, st.st_ino, 0755, 6, 0, LEAVE), -EPERM, "no right to chown");
-		ok(mtime_of("root/z/file") == 6 && (lstat_of("root/z/file").st_mode & 07777) == 0755,
+		is_int(tree_set_meta(tree, "z/file", 6, st.st_ino, 0755, 6, 0, LEAVE), -EPERM,
+		       "no right to chown");
+		ok(mtime_of("root/z/file") == 6 &&
+			   (lstat_of("root/z/file").st_mode & 07777) == 0755,
 		   "but the rest is set");
 	}
 }
@@ -689,7 +726,8 @@ test_place(void)
 	is_int(tree_place(tree, "p", "c/new", 5), 0, "a new file is placed");
 	is_str(text_of("root/c/new"), "new", "it is there");
 	ok(!there("work/stage/p"), "and no longer in the stage");
-	is_int(tree_place(tree, "p", "c/other", 7), -ESTALE, "without a stage file: not said of the path");
+	is_int(tree_place(tree, "p", "c/other", 7), -ESTALE,
+	       "without a stage file: not said of the path");
 	stage("p", "newer");
 	is_int(tree_place(tree, "p", "c/new", 5), -EEXIST, "nothing is replaced");
 	is_str(text_of("root/c/new"), "new", "really");
@@ -709,7 +747,8 @@ test_exchange(void)
 	uint64_t ino;
 
 	stage("e", "edit");
-	is_int(tree_exchange(tree, "e", "c/none", 6), -ENOENT, "nothing to exchange with (%s)", pass);
+	is_int(tree_exchange(tree, "e", "c/none", 6), -ENOENT, "nothing to exchange with (%s)",
+	       pass);
 	is_int(tree_exchange(tree, "e", "none/none", 9), -ENOENT, "no parent either");
 	is_int(tree_exchange(tree, "gone", "c/new", 5), -ESTALE, "no stage file");
 	is_int(tree_exchange(tree, "e", "c/new", 5), 0, "exchanged");
@@ -717,8 +756,10 @@ test_exchange(void)
 	is_str(text_of("work/stage/e"), "new", "the old one came out");
 
 	ino = lstat_of("root/z/dir").st_ino;
-	is_int(tree_exchange(tree, "e", "z/dir", 5), -EISDIR, "a directory does not come out for a file");
-	ok(lstat_of("root/z/dir").st_ino == ino && S_ISREG(lstat_of("work/stage/e").st_mode), "both are where they were");
+	is_int(tree_exchange(tree, "e", "z/dir", 5), -EISDIR,
+	       "a directory does not come out for a file");
+	ok(lstat_of("root/z/dir").st_ino == ino && S_ISREG(lstat_of("work/stage/e").st_mode),
+	   "both are where they were");
 	is_int(tree_exchange(tree, "e", "z/fifo", 6), -EMEDIUMTYPE, "nor does a FIFO");
 	ok(S_ISFIFO(lstat_of("root/z/fifo").st_mode), "it is where it was");
 	is_int(tree_exchange(tree, "e", "z/out/secret", 12), -ELOOP, "not through a symlink");
@@ -733,7 +774,8 @@ test_exchange(void)
 	ok(S_ISDIR(lstat_of("root/c/new").st_mode), "in the place of the file");
 	is_int(tree_exchange(tree, "e", "c/new", 5), -EISDIR, "not for another file");
 	is_int(tree_rmdir(tree, "c/new", 5), 0, "removed");
-	is_int(tree_place(tree, "d", "c/new", 5) || tree_stage_unlink(tree, "e"), 0, "the file is back");
+	is_int(tree_place(tree, "d", "c/new", 5) || tree_stage_unlink(tree, "e"), 0,
+	       "the file is back");
 }
 
 static void
@@ -748,7 +790,8 @@ test_take(void)
 	is_int(tree_take(tree, "z/dir", 5, "t"), -EISDIR, "no directory is taken");
 	is_int(tree_take(tree, "z/fifo", 6, "t"), -EMEDIUMTYPE, "no FIFO");
 	is_int(tree_take(tree, "z/out/secret", 12, "t"), -ELOOP, "nothing from outside");
-	ok(there("outside/secret") && there("root/z/dir") && there("root/z/fifo"), "all are where they were");
+	ok(there("outside/secret") && there("root/z/dir") && there("root/z/fifo"),
+	   "all are where they were");
 	is_int(tree_take(tree, "c/new", 5, "t"), 0, "a file is taken");
 	ok(!there("root/c/new") && there("work/stage/t"), "into the stage");
 	put("root/c/new", "again");
@@ -772,8 +815,9 @@ test_take(void)
 	is_int(tree_kept_readlink(tree, "1-3", b, 8), 3, "with its target");
 	is_int(tree_kept_open(tree, "1-3", &f), -ELOOP, "and not opened");
 	is_int(tree_kept_list(tree, see_name, &s) || s.count != 3, 0, "three are listed");
-	is_int(tree_kept_unlink(tree, "1-1") || tree_kept_unlink(tree, "1-9") || tree_kept_unlink(tree, "1-3"), 0,
-	       "and removed");
+	is_int(tree_kept_unlink(tree, "1-1") || tree_kept_unlink(tree, "1-9") ||
+		       tree_kept_unlink(tree, "1-3"),
+	       0, "and removed");
 	is_int(tree_kept_stat(tree, "1-9", &sig), -ENOENT, "gone");
 }
 
@@ -789,7 +833,8 @@ test_move(void)
 	is_int(tree_move(tree, "c/b", 3, "no/x", 4), -ENOENT, "into a directory");
 	is_int(tree_move(tree, "c/b", 3, "z/out/x", 7), -ELOOP, "not to outside");
 	is_int(tree_move(tree, "z/out/secret", 12, "c/x", 3), -ELOOP, "nor from there");
-	ok(there("root/c/b") && there("outside/secret") && !there("outside/x"), "all are where they were");
+	ok(there("root/c/b") && there("outside/secret") && !there("outside/x"),
+	   "all are where they were");
 }
 
 static void
@@ -798,9 +843,11 @@ test_dirs(void)
 	mode_t mask = umask(027);
 
 	is_int(tree_mkdir(tree, "n", 1, 07775, LEAVE, LEAVE), 0, "a directory is made (%s)", pass);
-	is_int(lstat_of("root/n").st_mode & 07777, 0775, "with its mode, whatever the umask, and no more");
+	is_int(lstat_of("root/n").st_mode & 07777, 0775,
+	       "with its mode, whatever the umask, and no more");
 	is_int(tree_mkdir(tree, "n", 1, 0755, LEAVE, LEAVE), -EEXIST, "once");
-	is_int(tree_mkdir(tree, "z/dangling", 10, 0755, LEAVE, LEAVE), -EEXIST, "not in the place of a symlink");
+	is_int(tree_mkdir(tree, "z/dangling", 10, 0755, LEAVE, LEAVE), -EEXIST,
+	       "not in the place of a symlink");
 	is_int(tree_mkdir(tree, "no/n", 4, 0755, LEAVE, LEAVE), -ENOENT, "nor without a parent");
 	is_int(tree_mkdir(tree, "z/out/n", 7, 0755, LEAVE, LEAVE), -ELOOP, "nor outside");
 	is_int(tree_mkdir(tree, "n/closed", 8, 0, LEAVE, LEAVE), 0, "one that nobody may enter");
@@ -810,11 +857,14 @@ test_dirs(void)
 	is_int(lstat_of("root/n/s").st_mode & 07777, 02757, "setgid is inherited and stays");
 	if (geteuid() == 0) {
 		is_int(tree_mkdir(tree, "n/o", 3, 0755, 12345, 54321), 0, "with an owner");
-		ok(lstat_of("root/n/o").st_uid == 12345 && lstat_of("root/n/o").st_gid == 54321, "it has it");
+		ok(lstat_of("root/n/o").st_uid == 12345 && lstat_of("root/n/o").st_gid == 54321,
+		   "it has it");
 		is_int(lstat_of("root/n/o").st_mode & 07777, 02755, "and its mode");
 	} else {
-		is_int(tree_mkdir(tree, "n/o", 3, 0757, 0, LEAVE), -EPERM, "an owner that may not be given");
-		is_int(lstat_of("root/n/o").st_mode & 0777, 0757, "leaves a directory with its mode");
+		is_int(tree_mkdir(tree, "n/o", 3, 0757, 0, LEAVE), -EPERM,
+		       "an owner that may not be given");
+		is_int(lstat_of("root/n/o").st_mode & 0777, 0757,
+		       "leaves a directory with its mode");
 	}
 	is_int(tree_rmdir(tree, "n", 1), -ENOTEMPTY, "a directory with something in it stays");
 	is_int(tree_rmdir(tree, "n/s", 3), 0, "an empty one goes");
@@ -822,7 +872,8 @@ test_dirs(void)
 	is_int(tree_rmdir(tree, "z/file", 6), -ENOENT, "a file is no directory");
 	is_int(tree_rmdir(tree, "z/symdir", 8), -ENOENT, "nor a symlink");
 	is_int(tree_rmdir(tree, "z/out/sub", 9), -ELOOP, "nothing outside");
-	ok(there("outside/sub") && there("root/z/symdir") && there("root/z/file"), "they are still there");
+	ok(there("outside/sub") && there("root/z/symdir") && there("root/z/file"),
+	   "they are still there");
 	umask(mask);
 }
 
@@ -841,8 +892,10 @@ static void
 test_names(void)
 {
 	char longest[256], path[300];
-	char *names[] = {(char[]){"new\nline"}, (char[]){"\xff\xfe\x80"}, (char[]){" "}, (char[]){"..."},
-			 (char[]){"-rf"}, (char[]){"\x01\x7f\x1b[2J"}, (char[]){"a\\b\"'%s"}, longest};
+	char *names[] = {(char[]){"new\nline"}, (char[]){"\xff\xfe\x80"},
+			 (char[]){" "},         (char[]){"..."},
+			 (char[]){"-rf"},       (char[]){"\x01\x7f\x1b[2J"},
+			 (char[]){"a\\b\"'%s"}, longest};
 	struct sig s;
 	size_t len;
 
@@ -851,9 +904,11 @@ test_names(void)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		len = (size_t)snprintf(path, sizeof(path), "c/%s", names[i]);
 		stage("w", "w");
-		ok(tree_place(tree, "w", path, len) == 0 && tree_stat(tree, path, len, &s, NULL) == 0 && s.size == 1 &&
+		ok(tree_place(tree, "w", path, len) == 0 &&
+			   tree_stat(tree, path, len, &s, NULL) == 0 && s.size == 1 &&
 			   tree_list(tree, "c", 1, same_name, names[i]) == 1 &&
-			   tree_take(tree, path, len, "w") == 0 && tree_stage_unlink(tree, "w") == 0 &&
+			   tree_take(tree, path, len, "w") == 0 &&
+			   tree_stage_unlink(tree, "w") == 0 &&
 			   tree_mkdir(tree, path, len, 0755, LEAVE, LEAVE) == 0 &&
 			   tree_sync_dir(tree, path, len) == 0 && tree_rmdir(tree, path, len) == 0,
 		   "an awkward name, number %zu (%s)", i, pass);
@@ -881,7 +936,8 @@ test_depth(void)
 	stage("deep", "deep");
 	is_int(tree_place(tree, "deep", path, len), 0, "a file at the bottom");
 	is_int(tree_stat(tree, path, len, &s, NULL), 0, "is seen");
-	is_int(tree_take(tree, path, len, "deep") || tree_stage_unlink(tree, "deep"), 0, "and taken");
+	is_int(tree_take(tree, path, len, "deep") || tree_stage_unlink(tree, "deep"), 0,
+	       "and taken");
 	for (int i = 0; i < 200 && r == 0; i++) {
 		len -= 2;
 		r = tree_rmdir(tree, path, len);
@@ -906,7 +962,8 @@ test_length(void)
 	stage("long", "x");
 	is_int(tree_place(tree, "long", path, sizeof(path)), 0, "can be placed");
 	is_int(tree_stat(tree, path, sizeof(path), &s, NULL), 0, "and looked at");
-	is_int(tree_take(tree, path, sizeof(path), "long") || tree_stage_unlink(tree, "long"), 0, "and taken");
+	is_int(tree_take(tree, path, sizeof(path), "long") || tree_stage_unlink(tree, "long"), 0,
+	       "and taken");
 	for (size_t i = 15; i > 0 && r == 0; i--)
 		r = tree_rmdir(tree, path, i * 256 - 1);
 	is_int(r, 0, "and the way to it removed");
@@ -968,7 +1025,8 @@ test_lease(void)
 	end(pid);
 	tfile_close(f);
 
-	is_int(tree_stage_open(tree, "mine", 1, &w, &have) || tree_place(tree, "mine", "c/mine", 6), 0, "one that we write");
+	is_int(tree_stage_open(tree, "mine", 1, &w, &have) || tree_place(tree, "mine", "c/mine", 6),
+	       0, "one that we write");
 	is_int(tree_open_file(tree, "c/mine", 6, &f), 0, "and read");
 	is_int(tfile_lease(f), -EAGAIN, "we count as well");
 	tfile_close(w);
@@ -991,7 +1049,8 @@ test_lease_denied(void)
 	if (pid == 0) {
 		struct tfile *f;
 
-		if (setgid(65534) < 0 || setuid(65534) < 0 || tree_open_file(tree, "c/leased", 8, &f) < 0)
+		if (setgid(65534) < 0 || setuid(65534) < 0 ||
+		    tree_open_file(tree, "c/leased", 8, &f) < 0)
 			_exit(99);
 		_exit(tfile_lease(f) == -EPERM ? 0 : 1);
 	}
@@ -1013,11 +1072,12 @@ test_lease_broken(void)
 		writer = fork();
 		if (writer == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			for (;;) {
+			for (int i = 0;; i++) {
 				int fd = open("root/c/leased", O_WRONLY);
 
+				if (i % YIELD_ROUNDS == 0)
+					sched_yield();
 				close(fd);
-				sched_yield();
 			}
 		}
 		if (tree_open_file(tree, "c/leased", 8, &f) < 0)
@@ -1029,6 +1089,8 @@ test_lease_broken(void)
 			quiet += r == 0;
 			if (r != 0 && r != -EAGAIN)
 				_exit(4);
+			if (i % YIELD_ROUNDS == 0)
+				sched_yield();
 		}
 		end(writer);
 		_exit(0);
@@ -1058,7 +1120,8 @@ make_mounts(void)
 static void
 mount_child(int out)
 {
-	struct tree_opts o = {.root = "root", .work = "work"}, far = {.root = "root", .work = "work2"};
+	struct tree_opts o = {.root = "root", .work = "work"},
+			 far = {.root = "root", .work = "work2"};
 	int a[MOUNT_ANSWERS] = {0};
 	struct seen seen = {0};
 	struct tree *t, *t2;
@@ -1078,7 +1141,8 @@ mount_child(int out)
 	a[7] = tree_place(t, "mounted", "m/bind/x", 8);
 	a[8] = tree_mkdir(t, "m/bind/x", 8, 0755, LEAVE, LEAVE);
 	a[9] = tree_exchange(t, "mounted", "m/file", 6);
-	a[10] = tree_set_meta(t, "m/file", 6, lstat_of("outside/secret").st_ino, 0777, 1, LEAVE, LEAVE);
+	a[10] = tree_set_meta(t, "m/file", 6, lstat_of("outside/secret").st_ino, 0777, 1, LEAVE,
+			      LEAVE);
 	a[11] = tree_open(&far, &t2, err, sizeof(err));
 	(void)!write(out, a, sizeof(a));
 	_exit(0);
@@ -1087,11 +1151,18 @@ mount_child(int out)
 static void
 test_mounts(void)
 {
-	static const char *const what[MOUNT_ANSWERS] = {
-		"stat of a mount", "stat of a bind mount", "stat of a file mounted", "stat below a bind mount",
-		"list of a bind mount", "list of a mount", "opening a file mounted", "placing below a bind mount",
-		"mkdir below a bind mount", "exchange with a file mounted", "metadata of a file mounted",
-		"work in another mount of the same device"};
+	static const char *const what[MOUNT_ANSWERS] = {"stat of a mount",
+							"stat of a bind mount",
+							"stat of a file mounted",
+							"stat below a bind mount",
+							"list of a bind mount",
+							"list of a mount",
+							"opening a file mounted",
+							"placing below a bind mount",
+							"mkdir below a bind mount",
+							"exchange with a file mounted",
+							"metadata of a file mounted",
+							"work in another mount of the same device"};
 	int a[MOUNT_ANSWERS], p[2];
 	ssize_t got;
 	pid_t pid;
@@ -1136,6 +1207,7 @@ swapper(const char *a, const char *b)
 		(void)!renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
 		for (unsigned wait = (seed >> 16) % 8192; wait > 0; wait--)
 			__asm__ volatile("");
+		sched_yield();
 	}
 }
 
@@ -1143,6 +1215,7 @@ struct tally {
 	int done;    /* it went into the real directory */
 	int refused; /* the symlink was there */
 	int other;
+	int last, changes; /* how often one followed the other */
 };
 
 static bool
@@ -1154,6 +1227,8 @@ count(struct tally *t, int r)
 		t->refused++;
 	else
 		t->other++;
+	t->changes += r != t->last;
+	t->last = r;
 	return r == 0;
 }
 
@@ -1166,7 +1241,7 @@ race_round(struct tally *t, uint64_t out_ino, uint64_t in_ino)
 
 	if (count(t, tree_place(tree, "r", "r/d/new", 7)))
 		while (!count(t, tree_take(tree, "r/d/new", 7, "r")))
-			;
+			sched_yield();
 	(void)count(t, tree_exchange(tree, "r", "r/d/f", 5));
 	if (tree_stat(tree, "r/d/f", 5, &s, NULL) == 0 && s.ino == out_ino)
 		t->other++;
@@ -1180,7 +1255,7 @@ race_round(struct tally *t, uint64_t out_ino, uint64_t in_ino)
 	(void)count(t, tree_set_meta(tree, "r/d/g", 5, in_ino, 0755, 1, LEAVE, LEAVE));
 	if (count(t, tree_mkdir(tree, "r/d/sub2", 8, 0755, LEAVE, LEAVE)))
 		while (!count(t, tree_rmdir(tree, "r/d/sub2", 8)))
-			;
+			sched_yield();
 }
 
 static void
@@ -1204,11 +1279,14 @@ test_symlink_race(void)
 	in_ino = lstat_of("root/r/d/g").st_ino;
 	stage("r", "staged");
 	pid = swapper("root/r/d", "root/r/l");
-	for (int i = 0; i < RACES || t.done == 0 || t.refused == 0; i++)
+	for (int i = 0; i < races || t.changes < CHANGES_MIN; i++) {
 		race_round(&t, f.st_ino, in_ino);
+		if (i % YIELD_ROUNDS == 0)
+			sched_yield();
+	}
 	end(pid);
-	diag("%d went through, %d met the symlink", t.done, t.refused);
-	ok(t.done > 0 && t.refused > 0, "both happened in at least %d rounds (%s)", RACES, pass);
+	diag("%d went through, %d met the symlink, %d changes", t.done, t.refused, t.changes);
+	ok(t.done > 0 && t.refused > 0, "both happened in at least %d rounds (%s)", races, pass);
 	is_int(t.other, 0, "nothing else");
 	is_str(text_of("outside/f"), "outside", "the file outside is as it was");
 	ok(lstat_of("outside/f").st_ino == f.st_ino && lstat_of("outside/f").st_mode == f.st_mode &&
@@ -1222,7 +1300,10 @@ test_symlink_race(void)
 	is_int(tree_stage_unlink(tree, "r"), 0, "what was staged is in the stage");
 }
 
-/* What the next exchange meets is a file or a directory. Two changes in one exchange: the directory is in the stage, and goes back. */
+/*
+ * What the next exchange meets is a file or a directory. Two changes in one exchange: the directory
+ * is in the stage, and goes back.
+ */
 static void
 exchange_round(int *exchanged, int *refused, int *wrong)
 {
@@ -1262,12 +1343,15 @@ test_exchange_race(void)
 	put("root/x/t", "file");
 	stage("x", "staged");
 	pid = swapper("root/x/t", "root/x/dir");
-	for (int i = 0; i < RACES || !exchanged || !not_exchanged || !taken || !not_taken; i++) {
+	for (int i = 0; i < races || !exchanged || !not_exchanged || !taken || !not_taken; i++) {
 		exchange_round(&exchanged, &not_exchanged, &wrong);
 		take_round(&taken, &not_taken, &wrong);
+		if (i % YIELD_ROUNDS == 0)
+			sched_yield();
 	}
 	end(pid);
-	ok(exchanged > 0 && not_exchanged > 0, "%d exchanged, %d refused (%s)", exchanged, not_exchanged, pass);
+	ok(exchanged > 0 && not_exchanged > 0, "%d exchanged, %d refused (%s)", exchanged,
+	   not_exchanged, pass);
 	ok(taken > 0 && not_taken > 0, "%d taken, %d refused", taken, not_taken);
 	is_int(wrong, 0, "and never a directory left in the stage");
 	ok(there("root/x/t/in") || there("root/x/dir/in"), "it is still in the tree");
@@ -1277,10 +1361,12 @@ test_exchange_race(void)
 /* ---- passes ---- */
 
 static bool
-run_pass(const char *name, const char *base)
+run_pass(const char *name, const char *base, int rounds)
 {
 	pass = name;
-	if (mkdir(base, 0755) < 0 || chdir(base) < 0 || mkdir("root", 0755) < 0 || mkdir("outside", 0755) < 0)
+	races = rounds;
+	if (mkdir(base, 0755) < 0 || chdir(base) < 0 || mkdir("root", 0755) < 0 ||
+	    mkdir("outside", 0755) < 0)
 		return ok(false, "directories for %s: %s", base, strerror(errno));
 	umask(022);
 	test_open();
@@ -1334,7 +1420,8 @@ without_openat2(unsigned error)
 	};
 	struct sock_fprog prog = {.len = ARRAY_LEN(code), .filter = code};
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) == 0;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) == 0;
 }
 
 int
@@ -1344,13 +1431,13 @@ main(void)
 
 	if (mkdtemp(dir) == NULL || chmod(dir, 0755) < 0 || chdir(dir) < 0)
 		return skip_rest("no directory in /tmp");
-	run_pass("openat2", "kernel");
+	run_pass("openat2", "kernel", RACES);
 	if (without_openat2(ENOSYS))
-		run_pass("name by name", "walk");
+		run_pass("name by name", "walk", RACES / 10);
 	else
 		ok(true, "name by name # SKIP no system call filter here");
 	if (without_openat2(EPERM))
-		run_pass("forbidden", "eperm");
+		run_pass("forbidden", "eperm", RACES / 10);
 	run_rm(dir);
 	return tap_done();
 }

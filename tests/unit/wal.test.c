@@ -230,6 +230,7 @@ offsets(const struct buf *file, size_t n, size_t *at)
 /* A snapshot for compaction: entries from..to, in pieces. */
 struct pieces {
 	uint64_t next, to;
+	unsigned per; /* entries in a piece, 0: 3 */
 	int error;
 	bool unreadable;
 };
@@ -241,7 +242,7 @@ snapshot(void *arg, struct buf *out)
 
 	if (s->error < 0)
 		return s->error;
-	for (unsigned i = 0; i < 3 && s->next <= s->to; i++)
+	for (unsigned i = 0; i < (s->per ? s->per : 3) && s->next <= s->to; i++)
 		put(out, s->next++);
 	if (s->unreadable) {
 		s->unreadable = false;
@@ -583,7 +584,7 @@ static void
 test_damage_late(void)
 {
 	struct memdisk d;
-	struct proc a, b;
+	struct proc a, b, c;
 	size_t at;
 
 	for (int exclusive = 0; exclusive < 2; exclusive++) {
@@ -591,6 +592,7 @@ test_damage_late(void)
 		is_int(start_open(&a, &d), 0, "one reads");
 		is_int(start_open(&b, &d), 0, "one writes");
 		at = mem_wal(&d)->len;
+		is_int(start_open(&c, &d), 0, "one reads later");
 		is_int(append(&b, 5, 8), 0, "four more");
 		mem_wal(&d)->data[at + 9] ^= 1;
 		is_int(catch_up(&a, exclusive), -EIO, "damage ahead is an error");
@@ -598,7 +600,10 @@ test_damage_late(void)
 		end(&a);
 		is_int(start_open(&a, &d), 0, "the next start salvages");
 		ok(saw_all_but(&a, 8, 5, 0) && wal_info(a.wal)->salvaged, "all the others");
-		is_int(catch_up(&b, exclusive), -ESTALE, "who had the old file is stale");
+		is_int(catch_up(&c, exclusive), -ESTALE, "who had not read the damage is stale");
+		ok(c.damaged == 0 && c.torn == 0, "and leaves the old file alone");
+		end(&c);
+		is_int(catch_up(&b, exclusive), -ESTALE, "so is who had read all of it");
 		is_int(catch_up(&b, exclusive), -ESTALE, "and remains so");
 		b.n = 0;
 		is_int(wal_open(b.wal), 0, "until it opens again");
@@ -634,12 +639,14 @@ test_newer(void)
 		buf_put_u32(&frame, (uint32_t)lens[i]);
 		buf_put_u32(&frame, crc32c(crc32c(0, frame.data, 4), payloads[i], lens[i]));
 		buf_put(&frame, payloads[i], lens[i]);
-		for (int damage = 0; damage < 2; damage++) {
+		for (int damage = 0; damage < 3; damage++) {
 			disk_of(&d, 3);
 			is_int(start_open(&q, &d), 0, "a running process");
-			if (damage)
+			if (damage == 1)
 				mem_wal(&d)->data[70] ^= 1;
 			buf_put(mem_wal(&d), frame.data, frame.len);
+			if (damage == 2)
+				buf_put(mem_wal(&d), frame.data, frame.len - 1);
 			len = mem_wal(&d)->len;
 			is_int(catch_up(&q, true), -EPROTO, "refuses to go on");
 			is_int(start_open(&p, &d), -EPROTO, "nor does a new one start");
@@ -999,6 +1006,24 @@ test_snapshot_damage(void)
 	}
 }
 
+/* A snapshot that ends within an entry: nothing of ours wrote that, and nothing may go on there. */
+static void
+test_snapshot_across(void)
+{
+	struct memdisk d;
+	struct proc p;
+
+	disk_of(&d, 8);
+	bytes_set_u64(mem_wal(&d)->data + 32, WAL_HEADER_BYTES + 20);
+	bytes_set_u32(mem_wal(&d)->data + 60, crc32c(0, mem_wal(&d)->data, 60));
+	is_int(start_open(&p, &d), 0, "a snapshot ends within an entry");
+	ok(saw(&p, 1, 8) && wal_info(p.wal)->salvaged &&
+		   wal_info(p.wal)->snapshot_end == mem_wal(&d)->len,
+	   "that is damage, though every entry is there");
+	end(&p);
+	mem_disk_free(&d);
+}
+
 static void
 test_compact_fails(void)
 {
@@ -1012,6 +1037,10 @@ test_compact_fails(void)
 	is_int(wal_compact(p.wal, 1, snapshot, &s), -ENOMEM, "the snapshot fails");
 	s = (struct pieces){.next = 1, .to = 4, .unreadable = true};
 	is_int(wal_compact(p.wal, 1, snapshot, &s), -EIO, "it holds what nobody could read");
+	s = (struct pieces){.next = 5, .to = 8, .per = 1};
+	d.stale_write = true;
+	is_int(wal_compact(p.wal, 1, snapshot, &s), -EIO, "the disk repeats a valid entry");
+	d.stale_write = false;
 	s = (struct pieces){.next = 1, .to = 4};
 	d.bad_read_back = true;
 	is_int(wal_compact(p.wal, 1, snapshot, &s), -EIO, "the disk gives back something else");
@@ -1039,6 +1068,7 @@ test_compact_killed(void)
 			struct memdisk d;
 			struct proc a, b, c;
 			uint64_t sure = 8;
+			int rc;
 
 			disk_of(&d, 8);
 			if (start_open(&a, &d) < 0 || start_open(&b, &d) < 0)
@@ -1046,15 +1076,24 @@ test_compact_killed(void)
 			d.calls = 0;
 			d.fail_at = k;
 			d.stop = how & 1;
-			(void)compact(&a, 1, 8);
+			rc = compact(&a, 1, 8);
 			calls = d.calls > calls ? d.calls : calls;
-			/* If it lives on: an append works, or is refused. */
-			if (!d.stop && append(&a, 9, 9) == 0)
-				sure = 9;
+			/* If it lives on: an append works, unless it is not sure which file stays.
+			 */
+			if (!d.stop) {
+				bool unsure = rc < 0 && d.live.wal != 0;
+				int again;
+
+				d.fail_at = 0;
+				again = append(&a, 9, 9);
+
+				good = good && (again == 0) == !unsure;
+				sure += again == 0;
+			}
 			end(&a);
 			mem_restart(&d, how & 2);
-			good = start_open(&c, &d) == 0 && saw(&c, 1, sure) && c.damaged == 0 &&
-			       c.torn == 0;
+			good = good && start_open(&c, &d) == 0 && saw(&c, 1, sure) &&
+			       c.damaged == 0 && c.torn == 0;
 			if (!(how & 2)) /* this one runs on */
 				good = good && catch_up(&b, true) == 0 && saw(&b, 1, sure);
 			end(&b);
@@ -1121,6 +1160,8 @@ test_replaced(void)
 	start(&q, &other);
 	is_int(wal_create(q.wal, STORE + 1, 1), 0, "another store's");
 	d.live.wal = mem_file(&d);
+	bytes_set_u64(mem_wal(&other)->data + 24, 2);
+	bytes_set_u32(mem_wal(&other)->data + 60, crc32c(0, mem_wal(&other)->data, 60));
 	mem_set(mem_wal(&d), mem_wal(&other)->data, mem_wal(&other)->len);
 	is_int(catch_up(&p, true), -ESTALE, "in its place");
 	end(&p);
@@ -1150,6 +1191,7 @@ main(void)
 	test_turns();
 	test_generations();
 	test_snapshot_damage();
+	test_snapshot_across();
 	test_compact_fails();
 	test_compact_killed();
 	test_salvage_killed();

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From what was found at a path to what is logged. */
+#include "config.h"
+
+#include "watcher/author.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "conf/hash.h"
+#include "proto/hlc.h"
+#include "proto/path.h"
+#include "proto/wal.h"
+
+bool
+author_addressed(const uint8_t *path, size_t len, uint8_t hash[RECORD_HASH_BYTES])
+{
+	char hex[HASH_HEX_BYTES];
+
+	if (len < 3 + 64 + 2 || path[2] != '/' || path[3 + 64] != '/' ||
+	    memchr(path + 3 + 65, '/', len - 3 - 65) != NULL)
+		return false;
+	memcpy(hex, path + 3, 64);
+	hex[64] = '\0';
+	return hash_parse(hex, hash) == 0 && memcmp(path, hex, 2) == 0;
+}
+
+/* Is the path still just what was hashed? */
+static bool
+still_there(const struct author *a, const struct found *f)
+{
+	struct sig now;
+	int r = tree_stat(a->tree, f->path, f->len, &now, NULL);
+
+	if (f->state.kind == KIND_ABSENT)
+		return r == -ENOENT;
+	return r == 0 && sig_eq(&now, &f->sig);
+}
+
+static uint8_t
+op_of(const struct pathent *e, const struct record *state)
+{
+	bool had = e->shown != NULL || e->shown_dir;
+	bool dir = e->shown_dir || (e->shown != NULL && e->shown->r->kind == KIND_DIR);
+
+	switch (state->kind) {
+	case KIND_ABSENT:
+		return dir ? OP_RMDIR : OP_DELETE;
+	case KIND_DIR:
+		return had && dir ? OP_META : OP_MKDIR;
+	case KIND_SYMLINK:
+		return OP_SYMLINK;
+	default:
+		if (e->shown == NULL || e->shown->r->kind != KIND_FILE)
+			return OP_ADD;
+		return record_same_content(e->shown->r, state) ? OP_META : OP_EDIT;
+	}
+}
+
+/* A tombstone remembers what it deleted. */
+static void
+describe_absent(const struct pathent *e, struct record *r)
+{
+	if (e->shown == NULL || e->shown->r->kind == KIND_DIR)
+		return;
+	r->size = e->shown->r->size;
+	memcpy(r->hash, e->shown->r->hash, sizeof(r->hash));
+}
+
+static uint64_t
+time_of(struct author *a, const struct record *r)
+{
+	if (a->import && r->kind != KIND_ABSENT)
+		return hlc_make(r->mtime_ns > 0 ? (uint64_t)(r->mtime_ns / 1000000) : 0, 0);
+	a->hlc = hlc_next(hlc_seen(a->hlc, a->index->hlc, a->wall_ms), a->wall_ms);
+	return a->hlc;
+}
+
+static void
+take_origin(struct author *a, struct buf *batch)
+{
+	if (a->origin != 0)
+		return;
+	a->origin = a->next_origin;
+	wal_put(batch, &(struct entry){.type = ENTRY_ORIGIN,
+				       .num = a->origin,
+				       .num2 = a->store,
+				       .name = (const uint8_t *)a->node,
+				       .name_len = strlen(a->node)});
+}
+
+static void
+put_record(struct author *a, const struct pathent *e, const struct record *state, const struct sig *sig,
+	   struct buf *batch)
+{
+	struct record r = *state;
+
+	take_origin(a, batch);
+	r.path = e->path;
+	r.path_len = e->path_len;
+	r.dot = (struct dot){a->origin, ++a->seq};
+	r.op = op_of(e, state);
+	r.ctx = e->actx;
+	if (r.kind == KIND_ABSENT)
+		describe_absent(e, &r);
+	else if (a->import)
+		r.flags = RECORD_IMPORT;
+	r.hlc = time_of(a, &r);
+	wal_put(batch, &(struct entry){.type = ENTRY_RECORD, .rec = r, .sig = *sig});
+	a->records++;
+}
+
+/* A name without a logged directory above it would make that an implied one, which goes with its last file. */
+static bool
+parent_logged(const struct author *a, const uint8_t *path, size_t len)
+{
+	size_t parent = path_parent(path, len);
+	const struct pathent *e = index_find(a->index, path, parent);
+
+	if (parent == 0)
+		return true;
+	return e != NULL && (e->shown_dir || (e->shown != NULL && e->shown->r->kind == KIND_DIR));
+}
+
+/* In a first scan a file with the content of a version that waits here is that version: the agent takes it on. */
+static bool
+import_echo(const struct author *a, const struct pathent *e, const struct record *state)
+{
+	if (!a->import)
+		return false;
+	for (const struct irec *i = e->recs; i != NULL; i = i->next)
+		if (i->head && record_live(i->r) &&
+		    (record_same_content(i->r, state) || (i->r->kind == KIND_DIR && state->kind == KIND_DIR)))
+			return true;
+	return false;
+}
+
+static bool
+immutable_violation(const struct author *a, const struct found *f)
+{
+	uint8_t hash[RECORD_HASH_BYTES];
+
+	if (!a->immutable || !author_addressed(f->path, f->len, hash))
+		return false;
+	if (f->state.kind == KIND_ABSENT)
+		return index_find(a->index, f->path, f->len) != NULL;
+	return f->state.kind != KIND_FILE || memcmp(f->state.hash, hash, sizeof(hash)) != 0;
+}
+
+static enum verdict
+decide_known(struct author *a, struct pathent *e, const struct found *f, struct buf *batch, const char **why)
+{
+	if (index_shows(e, &f->state, f->state.owner_len > 0)) {
+		if ((e->shown == NULL && !e->shown_dir) || (sig_eq(&e->sig, &f->sig) && e->sig.provisional == f->sig.provisional) ||
+		    f->state.kind == KIND_DIR)
+			return AUTHOR_NOTHING;
+		wal_put(batch, &(struct entry){.type = ENTRY_SIG, .path = e->path, .path_len = e->path_len, .sig = f->sig});
+		return AUTHOR_LOGGED;
+	}
+	if (index_echo(e, &f->state, f->state.owner_len > 0) != NULL || import_echo(a, e, &f->state))
+		return AUTHOR_NOTHING;
+	if (immutable_violation(a, f)) {
+		*why = "a content-addressed file was altered or removed: the store is immutable";
+		return AUTHOR_REFUSED;
+	}
+	if (index_heads_at(e) >= INDEX_HEADS_MAX || e->actx.n > RECORD_CTX_MAX) {
+		*why = "too many concurrent versions of this path: resolve some with `mimeo conflicts`";
+		return AUTHOR_REFUSED;
+	}
+	put_record(a, e, &f->state, &f->sig, batch);
+	return AUTHOR_LOGGED;
+}
+
+enum verdict
+author_decide(struct author *a, const struct found *f, struct buf *batch, const char **why)
+{
+	struct pathent *e = index_find(a->index, f->path, f->len);
+
+	if (e == NULL && f->state.kind == KIND_ABSENT)
+		return AUTHOR_NOTHING;
+	if (e != NULL && (e->intent != NULL || (!f->unknown && e->version != f->version) || (f->unknown && e->recs != NULL)))
+		return AUTHOR_LATER;
+	if (!still_there(a, f))
+		return AUTHOR_LATER;
+	if (f->state.kind != KIND_ABSENT && !parent_logged(a, f->path, f->len))
+		return AUTHOR_LATER; /* the directory is dirty itself and comes first */
+	if (e == NULL && (e = index_get(a->index, f->path, f->len)) == NULL)
+		return AUTHOR_LATER;
+	return decide_known(a, e, f, batch, why);
+}

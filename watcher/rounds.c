@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From dirty names to durable records. */
+#include "config.h"
+
+#include "watcher/rounds.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/escape.h"
+#include "proto/path.h"
+#include "watcher/take.h"
+
+#define RETRY_BUSY_MS 1000   /* a close of the file is an event of its own; this is for what gives none */
+#define RETRY_LATER_MS 5     /* the agent is at work on the path */
+#define RETRY_ERROR_MS 5000
+#define RETRY_SPACE_MS 1000
+#define ANSWER_BYTES_MAX 60000
+
+enum lane_state { LANE_IDLE, LANE_TAKING, LANE_READY };
+enum commit_state { COMMIT_IDLE, COMMIT_LOCKING, COMMIT_SYNCING };
+
+struct lane {
+	struct take_batch batch; /* first */
+	struct rounds *r;
+	enum lane_state state;
+};
+
+struct rounds {
+	struct rounds_opts o;
+	struct lane *small, *large;
+	enum commit_state state;
+	struct work_job job;
+	int job_error;
+	struct buf batch;
+	bool poked, dead;
+	uint64_t now_ms, wall_ms;
+	int64_t wall_ns;
+	uint64_t not_before_ms;  /* after a full disk */
+	uint64_t barrier, barrier_stamp;
+	uint64_t answer;         /* put into the round under way */
+	bool scanned;
+	uint64_t scanned_stamp, scanned_files;
+	uint64_t hashed_bytes;
+};
+
+static void
+die(struct rounds *r, const char *what, int error)
+{
+	r->dead = true;
+	r->o.fatal(r->o.arg, what, error);
+}
+
+/* ---- taking ---- */
+
+static void
+lane_done(struct work_job *j)
+{
+	struct lane *l = (struct lane *)j;
+
+	l->state = LANE_READY;
+	l->r->hashed_bytes += l->batch.hashed_bytes;
+}
+
+static void
+lane_start(struct lane *l)
+{
+	l->batch.tree = l->r->o.tree;
+	l->batch.wall_ns = l->r->wall_ns;
+	l->batch.hashed_bytes = 0;
+	l->batch.job = (struct work_job){.run = take_run, .done = lane_done};
+	l->state = LANE_TAKING;
+	work_submit(l->r->o.work, &l->batch.job);
+}
+
+/* A name that came by a rename and was not written since it was hashed keeps its hash. */
+static void
+trust_rename(struct rounds *r, struct take_item *it, const struct sig *now)
+{
+	char old[PATH_BYTES_MAX + 1];
+	size_t len = moves_origin(r->o.moves, it->found.path, it->found.len, old, r->now_ms);
+	const struct pathent *e = len > 0 ? index_find(r->o.index, old, len) : NULL;
+
+	if (e == NULL || e->shown == NULL || e->shown->r->kind != KIND_FILE || e->sig.provisional || e->sig.ino != now->ino ||
+	    e->sig.size != now->size || e->sig.mtime_ns != now->mtime_ns)
+		return;
+	it->trusted = true;
+	memcpy(it->hash, e->shown->r->hash, sizeof(it->hash));
+}
+
+static void
+item_init(struct rounds *r, struct take_item *it, struct dirty_name *n, const struct sig *now)
+{
+	const struct pathent *e = index_find(r->o.index, n->path, n->len);
+
+	*it = (struct take_item){.name = n, .owners = r->o.conf->owner_mode == OWNER_PRESERVE};
+	it->found.path = (const uint8_t *)n->path;
+	it->found.len = n->len;
+	it->found.unknown = e == NULL;
+	if (e != NULL) {
+		it->found.version = e->version;
+		if (e->shown != NULL && e->shown->r->kind != KIND_DIR)
+			it->known = e->sig;
+	}
+	if (now->kind == KIND_FILE && (e == NULL || e->shown == NULL))
+		trust_rename(r, it, now);
+}
+
+/* Puts the name into the lane it belongs to. False: that lane has no room now. */
+static bool
+place(struct rounds *r, struct dirty_name *n)
+{
+	struct sig now = {0};
+	struct lane *l = r->small;
+
+	if (tree_stat(r->o.tree, n->path, n->len, &now, NULL) < 0)
+		now = (struct sig){0};
+	if (now.kind == KIND_FILE && now.size > TAKE_LARGE_BYTES)
+		l = r->large;
+	if (l->state != LANE_IDLE || l->batch.n == (l == r->large ? 1 : TAKE_BATCH_MAX))
+		return false;
+	item_init(r, &l->batch.item[l->batch.n++], n, &now);
+	return true;
+}
+
+static void
+take_due(struct rounds *r)
+{
+	struct dirty_name *n;
+
+	if (r->small->state != LANE_IDLE && r->large->state != LANE_IDLE)
+		return;
+	while (r->small->batch.n < TAKE_BATCH_MAX && (n = dirty_take(r->o.dirty, r->now_ms)) != NULL) {
+		if (place(r, n))
+			continue;
+		n->again = true;
+		dirty_done(r->o.dirty, n, r->now_ms, "its lane is busy", RETRY_LATER_MS);
+		n->due_ms = r->now_ms + RETRY_LATER_MS;
+		n->reason = NULL;
+		if (r->small->state != LANE_IDLE || r->small->batch.n == TAKE_BATCH_MAX)
+			break;
+	}
+	if (r->small->state == LANE_IDLE && r->small->batch.n > 0)
+		lane_start(r->small);
+	if (r->large->state == LANE_IDLE && r->large->batch.n > 0)
+		lane_start(r->large);
+}
+
+/* ---- deciding, under the lock ---- */
+
+static const char *
+error_reason(int e)
+{
+	switch (e) {
+	case -EAGAIN:
+		return "a program has it open for writing";
+	case -EACCES:
+	case -EPERM:
+		return "it cannot be read: no permission";
+	case -ELOOP:
+		return "a symlink that leaves the root, or lies in its path";
+	case -EMEDIUMTYPE:
+		return "a device, FIFO or socket";
+	case -EXDEV:
+		return "another file system is mounted there";
+	default:
+		return "it cannot be read";
+	}
+}
+
+static void
+item_error(struct rounds *r, struct take_item *it)
+{
+	struct dirty_name *n = it->name;
+	bool busy = it->error == -EAGAIN;
+
+	if (it->error == -EMEDIUMTYPE) { /* nothing to do with it, ever */
+		dirty_done(r->o.dirty, n, r->now_ms, NULL, 0);
+		return;
+	}
+	if (!busy && n->tries == 0)
+		LOG(r->o.log, LOG_WARN, "watch.unreadable", error_reason(it->error), log_b("path", n->path, n->len), log_err(it->error));
+	dirty_done(r->o.dirty, n, r->now_ms, error_reason(it->error), busy ? (n->tries == 0 ? 20 : RETRY_BUSY_MS) : RETRY_ERROR_MS);
+}
+
+/* Appends what was decided so far, so that the next decision sees it. */
+static bool
+append(struct rounds *r)
+{
+	int e;
+
+	if (r->batch.failed) {
+		die(r, "out of memory for WAL entries", -ENOMEM);
+		return false;
+	}
+	if (r->batch.len == 0)
+		return true;
+	e = wal_append(r->o.wal, &r->batch);
+	buf_reset(&r->batch);
+	if (e == 0)
+		return true;
+	if (e != -ENOSPC && e != -EDQUOT) {
+		die(r, "the WAL could not be written", e);
+		return false;
+	}
+	LOG(r->o.log, LOG_ERROR, "wal.full", "no room for the WAL: changes wait", log_err(e));
+	r->not_before_ms = r->now_ms + RETRY_SPACE_MS;
+	return false;
+}
+
+static void
+item_decide(struct rounds *r, struct take_item *it)
+{
+	const char *why = NULL;
+	enum verdict v;
+
+	if (it->unchanged) {
+		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
+		it->name = NULL;
+		return;
+	}
+	v = author_decide(r->o.author, &it->found, &r->batch, &why);
+	if (v == AUTHOR_LATER) {
+		dirty_done(r->o.dirty, it->name, r->now_ms, "", RETRY_LATER_MS);
+		it->name->reason = NULL; /* soon, and no answer before */
+	} else if (v == AUTHOR_REFUSED) {
+		LOG(r->o.log, LOG_WARN, "watch.refused", why, log_b("path", it->found.path, it->found.len));
+		dirty_done(r->o.dirty, it->name, r->now_ms, why, RETRY_ERROR_MS);
+	} else {
+		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
+		if (it->found.sig.provisional && it->found.state.kind == KIND_FILE)
+			(void)!dirty_add(r->o.dirty, it->found.path, it->found.len, r->now_ms);
+	}
+	it->name = NULL;
+}
+
+static int
+by_path(const void *a, const void *b)
+{
+	const struct take_item *x = a, *y = b;
+
+	return path_cmp(x->found.path, x->found.len, y->found.path, y->found.len);
+}
+
+/* A rename is logged as a pair, the add and behind it its delete, so that a receiver serves both by one rename. */
+static void
+decide_origin(struct rounds *r, struct lane *l, const struct take_item *added)
+{
+	char old[PATH_BYTES_MAX + 1];
+	size_t len = moves_origin(r->o.moves, added->found.path, added->found.len, old, r->now_ms);
+
+	for (size_t i = 0; len > 0 && i < l->batch.n; i++) {
+		struct take_item *it = &l->batch.item[i];
+
+		if (it->name != NULL && it->error == 0 && it->found.state.kind == KIND_ABSENT && it->found.len == len &&
+		    memcmp(it->found.path, old, len) == 0) {
+			item_decide(r, it);
+			return;
+		}
+	}
+}
+
+static bool
+is_present(const struct take_item *it)
+{
+	return it->name != NULL && it->error == 0 && it->found.state.kind != KIND_ABSENT;
+}
+
+/* Adds from the top down, each with the delete it pairs with; then the deletes from the bottom up. */
+static void
+decide_lane(struct rounds *r, struct lane *l)
+{
+	qsort(l->batch.item, l->batch.n, sizeof(l->batch.item[0]), by_path);
+	for (size_t i = 0; i < l->batch.n; i++)
+		if (l->batch.item[i].error < 0) {
+			item_error(r, &l->batch.item[i]);
+			l->batch.item[i].name = NULL;
+		}
+	for (size_t i = 0; i < l->batch.n && r->not_before_ms <= r->now_ms && !r->dead; i++) {
+		struct take_item *it = &l->batch.item[i];
+
+		if (!is_present(it))
+			continue;
+		item_decide(r, it);
+		if (it->found.state.kind == KIND_DIR && !append(r))
+			break;
+		if (it->trusted)
+			decide_origin(r, l, it);
+	}
+	for (size_t i = l->batch.n; i-- > 0 && r->not_before_ms <= r->now_ms && !r->dead;)
+		if (l->batch.item[i].name != NULL)
+			item_decide(r, &l->batch.item[i]);
+}
+
+/* Whatever was not decided goes back. */
+static void
+give_back(struct rounds *r, struct lane *l)
+{
+	for (size_t i = 0; i < l->batch.n; i++)
+		if (l->batch.item[i].name != NULL)
+			dirty_done(r->o.dirty, l->batch.item[i].name, r->now_ms, "waits", RETRY_SPACE_MS);
+	take_clear(&l->batch);
+	l->state = LANE_IDLE;
+}
+
+static bool
+add_reason(void *arg, const struct dirty_name *n)
+{
+	struct buf *b = arg;
+	char line[2048];
+	int len;
+
+	char shown[1024];
+
+	escape_print(shown, sizeof(shown), n->path, n->len);
+	len = snprintf(line, sizeof(line), "%s\t%s\n", shown, n->reason);
+	if (len <= 0 || b->len + (size_t)len > ANSWER_BYTES_MAX)
+		return false;
+	buf_put(b, line, (size_t)len < sizeof(line) ? (size_t)len : sizeof(line) - 1);
+	return true;
+}
+
+static void
+answer_barrier(struct rounds *r)
+{
+	struct buf why = {0};
+
+	if (r->barrier <= r->o.index->answered || !dirty_clean_before(r->o.dirty, r->barrier_stamp))
+		return;
+	dirty_each_reason(r->o.dirty, add_reason, &why);
+	if (!why.failed)
+		wal_put(&r->batch, &(struct entry){.type = ENTRY_ANSWER,
+						   .num = r->barrier,
+						   .blob = why.data != NULL ? why.data : (const uint8_t *)"",
+						   .blob_len = why.len});
+	buf_free(&why);
+}
+
+static void
+end_scan(struct rounds *r)
+{
+	if (!r->scanned || !dirty_clean_before(r->o.dirty, r->scanned_stamp))
+		return;
+	r->scanned = false;
+	if (r->o.index->scanned_ms != 0 && !r->o.author->import)
+		return; /* only the first one matters to those who read the WAL */
+	wal_put(&r->batch, &(struct entry){.type = ENTRY_SCANNED, .num = r->wall_ms, .num2 = r->scanned_files});
+	r->o.author->import = false;
+}
+
+static void
+decide(struct rounds *r)
+{
+	struct lane *lanes[] = {r->small, r->large};
+
+	r->o.author->wall_ms = r->wall_ms;
+	for (size_t i = 0; i < 2; i++) {
+		struct lane *l = lanes[i];
+
+		if (l->state != LANE_READY)
+			continue;
+		if (l->batch.sync_error < 0) {
+			die(r, "files could not be synced to disk", l->batch.sync_error);
+			return;
+		}
+		if (r->o.may_log(r->o.arg))
+			decide_lane(r, l);
+		if (!r->dead && r->not_before_ms <= r->now_ms)
+			(void)append(r);
+		give_back(r, l);
+	}
+	if (r->dead || r->not_before_ms > r->now_ms)
+		return;
+	end_scan(r);
+	answer_barrier(r);
+	(void)append(r);
+}
+
+/* ---- the committer ---- */
+
+static void
+sync_run(struct work_job *j)
+{
+	struct rounds *r = (struct rounds *)((char *)j - offsetof(struct rounds, job));
+
+	r->job_error = wal_sync(r->o.wal);
+}
+
+static void
+sync_done(struct work_job *j)
+{
+	struct rounds *r = (struct rounds *)((char *)j - offsetof(struct rounds, job));
+
+	if (r->job_error < 0) {
+		die(r, "the WAL could not be synced", r->job_error);
+		return;
+	}
+	wal_unlock(r->o.wal);
+	r->state = COMMIT_IDLE;
+}
+
+static void
+lock_run(struct work_job *j)
+{
+	struct rounds *r = (struct rounds *)((char *)j - offsetof(struct rounds, job));
+
+	r->job_error = wal_lock(r->o.wal, true, true);
+}
+
+static void
+lock_done(struct work_job *j)
+{
+	struct rounds *r = (struct rounds *)((char *)j - offsetof(struct rounds, job));
+	uint64_t before;
+
+	if (r->job_error == 0)
+		r->job_error = wal_catchup(r->o.wal);
+	if (r->job_error < 0) {
+		die(r, "the WAL could not be read", r->job_error);
+		return;
+	}
+	r->poked = false;
+	before = wal_info(r->o.wal)->size;
+	decide(r);
+	if (r->dead)
+		return;
+	if (wal_info(r->o.wal)->size == before) {
+		wal_unlock(r->o.wal);
+		r->state = COMMIT_IDLE;
+		return;
+	}
+	r->state = COMMIT_SYNCING;
+	r->job = (struct work_job){.run = sync_run, .done = sync_done};
+	work_submit(r->o.work, &r->job);
+}
+
+static bool
+wants_commit(const struct rounds *r)
+{
+	if (r->poked)
+		return true;
+	if (r->now_ms < r->not_before_ms)
+		return false;
+	if (r->small->state == LANE_READY || r->large->state == LANE_READY)
+		return true;
+	if (r->barrier > r->o.index->answered && dirty_clean_before(r->o.dirty, r->barrier_stamp))
+		return true;
+	return r->scanned && dirty_clean_before(r->o.dirty, r->scanned_stamp);
+}
+
+void
+rounds_turn(struct rounds *r, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
+{
+	r->now_ms = now_ms;
+	r->wall_ms = wall_ms;
+	r->wall_ns = wall_ns;
+	if (r->dead)
+		return;
+	if (r->o.may_start(r->o.arg) && r->now_ms >= r->not_before_ms)
+		take_due(r);
+	if (r->state != COMMIT_IDLE || !wants_commit(r))
+		return;
+	r->state = COMMIT_LOCKING;
+	r->job = (struct work_job){.run = lock_run, .done = lock_done};
+	work_submit(r->o.work, &r->job);
+}
+
+/* ---- the rest ---- */
+
+void
+rounds_poke(struct rounds *r)
+{
+	r->poked = true;
+}
+
+void
+rounds_barrier(struct rounds *r, uint64_t n)
+{
+	r->barrier = n;
+	r->barrier_stamp = dirty_stamp(r->o.dirty);
+}
+
+void
+rounds_scanned(struct rounds *r, uint64_t files)
+{
+	r->scanned = true;
+	r->scanned_files = files;
+	r->scanned_stamp = dirty_stamp(r->o.dirty);
+}
+
+void
+rounds_conf(struct rounds *r, const struct settings *conf)
+{
+	r->o.conf = conf;
+}
+
+bool
+rounds_idle(const struct rounds *r)
+{
+	return r->state == COMMIT_IDLE && r->small->state == LANE_IDLE && r->large->state == LANE_IDLE;
+}
+
+uint64_t
+rounds_deadline(const struct rounds *r)
+{
+	uint64_t at = dirty_deadline(r->o.dirty);
+
+	if (r->now_ms < r->not_before_ms)
+		return r->not_before_ms;
+	if (r->small->state != LANE_IDLE)
+		return UINT64_MAX; /* its end wakes the loop */
+	return at;
+}
+
+uint64_t
+rounds_hashed_bytes(const struct rounds *r)
+{
+	return r->hashed_bytes;
+}
+
+struct rounds *
+rounds_new(const struct rounds_opts *o)
+{
+	struct rounds *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->o = *o;
+	r->small = calloc(1, sizeof(*r->small));
+	r->large = calloc(1, sizeof(*r->large));
+	if (r->small == NULL || r->large == NULL) {
+		rounds_free(r);
+		return NULL;
+	}
+	r->small->r = r->large->r = r;
+	return r;
+}
+
+void
+rounds_free(struct rounds *r)
+{
+	if (r == NULL)
+		return;
+	if (r->small != NULL)
+		take_clear(&r->small->batch);
+	if (r->large != NULL)
+		take_clear(&r->large->batch);
+	free(r->small);
+	free(r->large);
+	buf_free(&r->batch);
+	free(r);
+}

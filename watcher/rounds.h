@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From dirty names to durable records: batches are looked at in workers, then logged under the WAL's lock. */
+#ifndef MIMEO_WATCHER_ROUNDS_H
+#define MIMEO_WATCHER_ROUNDS_H
+
+#include "conf/settings.h"
+#include "conf/work.h"
+#include "proto/wal.h"
+#include "watcher/author.h"
+#include "watcher/dirty.h"
+#include "watcher/moves.h"
+
+/*
+ * Two lanes, one for small files and one for a large one at a time, so that hashing 4 GiB holds up no thumbnail:
+ *   lane: IDLE -> TAKING (worker) -> READY -> (logged by a commit) -> IDLE
+ * and one committer:
+ *   IDLE -> LOCKING (worker) -> decide and append -> SYNCING (worker) -> IDLE
+ * A failed sync or an unreadable WAL is fatal (fail stop). No room to append: names stay dirty and are tried again.
+ */
+struct rounds;
+
+struct rounds_opts {
+	const struct settings *conf;
+	struct tree *tree;
+	struct index *index;
+	struct wal *wal;
+	struct work *work;
+	struct dirty *dirty;
+	struct moves *moves;
+	struct log *log;
+	struct author *author;
+	void *arg;
+	void (*fatal)(void *arg, const char *what, int error);
+	bool (*may_log)(void *arg); /* the root guard: asked under the lock before anything is decided */
+	bool (*may_start)(void *arg); /* is it time to log at all (a first scan may have to wait for a peer)? */
+};
+
+struct rounds *rounds_new(const struct rounds_opts *o);
+void rounds_free(struct rounds *r);
+void rounds_conf(struct rounds *r, const struct settings *conf);
+/* Once a turn: takes what is due, commits what is ready. */
+void rounds_turn(struct rounds *r, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns);
+/* The WAL grew: catch up. */
+void rounds_poke(struct rounds *r);
+/* The index folded a barrier. */
+void rounds_barrier(struct rounds *r, uint64_t n);
+/* A full scan ended; it is logged once all it found has been. */
+void rounds_scanned(struct rounds *r, uint64_t files);
+bool rounds_idle(const struct rounds *r);
+uint64_t rounds_deadline(const struct rounds *r);
+uint64_t rounds_hashed_bytes(const struct rounds *r);
+
+#endif
