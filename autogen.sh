@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Prepares a fresh clone: installs the Debian packages that are missing, generates configure, runs it.
+# Prepares a fresh clone: installs the Debian packages that are missing, generates configure, and
+# runs it.
 #
 #   ./autogen.sh [--no-deps] [ARGUMENT OF CONFIGURE...]
 #
@@ -23,7 +24,8 @@ say() {
 	echo "autogen.sh: $*"
 }
 
-# Prints those of the packages that are not installed. One that another provides counts as installed.
+# Prints those of the packages that are not installed. What another package provides counts as
+# installed.
 missing() {
 	installed=$(dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Provides}\n' |
 		sed -n 's/^.i *//p' | sed 's/([^)]*)//g' | tr -s ', ' '\n')

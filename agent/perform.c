@@ -181,17 +181,16 @@ dirs_synced(struct sync_job *j, int error)
 static int
 keep_displaced(struct run *r)
 {
-	const char *stage = r->action == ACTION_TAKE ? r->stage : r->stage;
 	int e;
 
 	if (r->kept[0] == '\0')
 		return 0;
-	e = tree_keep(tree_of(r), stage, r->kept);
+	e = tree_keep(tree_of(r), r->stage, r->kept);
 	if (e != -EEXIST)
 		return e;
 	if ((e = tree_kept_unlink(tree_of(r), r->kept)) < 0)
 		return e;
-	return tree_keep(tree_of(r), stage, r->kept);
+	return tree_keep(tree_of(r), r->stage, r->kept);
 }
 
 void
@@ -288,7 +287,7 @@ undo_exchange(struct run *r)
 		if (e == 0 && tree_stage_stat(tree_of(r), r->stage, &now) == 0 && now.ino == r->ino)
 			return -EBADE;
 		if (e == 0) /* somebody was faster again: what he put there stays */
-			e = tree_exchange(tree_of(r), r->stage, ent->path, ent->path_len);
+			(void)!tree_exchange(tree_of(r), r->stage, ent->path, ent->path_len);
 	}
 	return 0; /* the newest local content stays at the path; what came out is rescued */
 }
@@ -381,7 +380,7 @@ do_move(struct run *r)
 	    tree_move(tree_of(r), ent->path, ent->path_len, from->path, from->path_len) == 0)
 		return -EBADE;
 	if (e == 0 && (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns))
-		e = tree_set_meta(tree_of(r), ent->path, ent->path_len, now.ino, r->rec->mode,
+		(void)!tree_set_meta(tree_of(r), ent->path, ent->path_len, now.ino, r->rec->mode,
 				  r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
 	take_sig(r, r->ino);
 	return 0;

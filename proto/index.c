@@ -710,8 +710,9 @@ fold_applied(struct index *x, const struct entry *n)
 		r = set_shown(x, e, NULL, false, NULL);
 	if (r < 0)
 		return r;
-	e->left = (struct dot){0, 0};
-	if (n->flags == 0 && i != NULL && i == index_winner(e) && !index_shows_want(e))
+	if (n->flags != 0)
+		e->left = (struct dot){0, 0};
+	else if (i != NULL && i == index_winner(e) && !index_shows_want(e))
 		e->left = n->dot;
 	intent_end(x, e);
 	return changed(x, e);

@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +50,36 @@ struct session {
 	struct session_stats stats;
 };
 
+/* ---- texts: no stdio here ---- */
+
+/* Joins words into out, cut at its size. */
+static void
+put_text(char *out, size_t size, const char *const *words, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (const char *c = words[i]; *c != '\0' && at + 1 < size; c++)
+			out[at++] = *c;
+	out[at] = '\0';
+}
+
+#define TEXT(out, ...)                                                                             \
+	put_text((out), sizeof(out), (const char *const[]){__VA_ARGS__},                           \
+		 ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
+
+static const char *
+number(unsigned v, char buf[12])
+{
+	char *p = buf + 11;
+
+	*p = '\0';
+	do
+		*--p = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	return p;
+}
+
 /* ---- closing ---- */
 
 static void
@@ -61,7 +90,7 @@ closed(struct session *s, uint8_t code, bool remote, const char *text)
 	s->state = CLOSED;
 	s->code = code;
 	s->remote = remote;
-	snprintf(s->reason, sizeof(s->reason), "%s", text);
+	TEXT(s->reason, text);
 }
 
 void
@@ -143,15 +172,15 @@ got_hello(struct session *s, const struct msg *m)
 	if (s->state != HELLO) {
 		broken(s, "a second HELLO");
 	} else if (m->version_min > SESSION_VERSION || m->version_max < SESSION_VERSION) {
-		char text[128];
+		char text[128], v[3][12];
 
-		snprintf(text, sizeof(text), "this node speaks protocol version %u, the peer %u to %u: upgrade the older one",
-			 SESSION_VERSION, m->version_min, m->version_max);
+		TEXT(text, "this node speaks protocol version ", number(SESSION_VERSION, v[0]), ", the peer ",
+		     number(m->version_min, v[1]), " to ", number(m->version_max, v[2]), ": upgrade the older one");
 		session_bye(s, CODE_VERSION, text);
 	} else if (strcmp(m->node, s->peer) != 0) {
 		char text[256];
 
-		snprintf(text, sizeof(text), "the peer calls itself %s, but its key belongs to %s", m->node, s->peer);
+		TEXT(text, "the peer calls itself ", m->node, ", but its key belongs to ", s->peer);
 		session_bye(s, CODE_IDENTITY, text);
 	} else if (m->nonce == s->nonce) {
 		session_bye(s, CODE_IDENTITY, "connected to itself");
@@ -373,7 +402,7 @@ bad_frame(struct session *s, uint8_t type, int error)
 		closed(s, CODE_ERROR, false, "out of memory");
 		return;
 	}
-	snprintf(text, sizeof(text), "a %s message that makes no sense", msg_name(type));
+	TEXT(text, "a ", msg_name(type), " message that makes no sense");
 	broken(s, text);
 }
 

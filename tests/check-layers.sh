@@ -29,10 +29,10 @@ BEGIN {
 
 	wrapper["libssh2\\.h"] = "agent/ssh.c"
 	wrapper["librsync\\.h"] = "agent/delta.c"
-	wrapper["openssl/.*"] = "conf/hash.c conf/key.c"
+	wrapper["openssl/.*"] = "conf/hash.c agent/ssh.c"
 	wrapper["ini\\.h"] = "conf/ini.c"
 	wrapper["microhttpd\\.h"] = "agent/http.c"
-	wrapper["jansson\\.h"] = "agent/cmd/json.c"
+	wrapper["jansson\\.h"] = "agent/cmd/table.c"
 	wrapper["sys/inotify\\.h"] = "conf/notify.c"
 	wrapper["(pthread|threads)\\.h"] = "conf/work.c"
 }

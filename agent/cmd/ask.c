@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Asks the agent. */
+#include "config.h"
+
+#include "agent/cmd/cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define FRAME_MAX (64u * 1024 * 1024)
+
+static int
+connect_agent(struct command *c)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n;
+
+	n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s", c->conf->run, CONTROL_SOCKET_NAME);
+	if (fd < 0 || n >= (int)sizeof(a.sun_path) || connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0) {
+		int e = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return cmd_fail(CONTROL_NO_AGENT, "%s/%s: mimeo-agent cannot be reached: %s", c->conf->run, CONTROL_SOCKET_NAME, strerror(e)), -1;
+	}
+	return fd;
+}
+
+static bool
+send_all(int fd, const void *bytes, size_t len)
+{
+	const char *p = bytes;
+
+	while (len > 0) {
+		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static bool
+read_all(int fd, void *bytes, size_t len)
+{
+	char *p = bytes;
+
+	while (len > 0) {
+		ssize_t n = read(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static bool
+send_words(int fd, const char *const *words, size_t n)
+{
+	struct buf b = {0};
+	bool sent;
+
+	buf_put_u32(&b, 0);
+	for (size_t i = 0; i < n; i++)
+		buf_put(&b, words[i], strlen(words[i]) + 1);
+	if (b.failed || b.len - 4 > CONTROL_REQUEST_BYTES_MAX) {
+		buf_free(&b);
+		return false;
+	}
+	bytes_set_u32(b.data, (uint32_t)(b.len - 4));
+	sent = send_all(fd, b.data, b.len);
+	buf_free(&b);
+	return sent;
+}
+
+static int
+finish(const char *frame, size_t len)
+{
+	int code = len > 0 ? (uint8_t)frame[0] : CONTROL_FAILED;
+
+	if (len > 1)
+		fprintf(code == 0 ? stdout : stderr, code == 0 ? "%s\n" : "mimeo: %s\n", frame + 1);
+	return code;
+}
+
+static int
+read_answer(int fd, void (*row)(void *arg, const char *json, size_t len), void *arg)
+{
+	uint8_t head[5];
+
+	while (read_all(fd, head, sizeof(head))) {
+		uint32_t len = bytes_get_u32(head + 1);
+		char *frame = len <= FRAME_MAX ? malloc((size_t)len + 1) : NULL;
+		int code = -1;
+
+		if (frame == NULL || !read_all(fd, frame, len)) {
+			free(frame);
+			break;
+		}
+		frame[len] = '\0';
+		if (head[0] == CONTROL_ROW)
+			row(arg, frame, len);
+		else
+			code = finish(frame, len);
+		free(frame);
+		if (code >= 0)
+			return code;
+	}
+	return cmd_fail(CONTROL_NO_AGENT, "the agent ended before it had answered");
+}
+
+int
+cmd_ask(struct command *c, const char *const *words, size_t n, void (*row)(void *arg, const char *json, size_t len), void *arg)
+{
+	int fd = connect_agent(c), code;
+
+	if (fd < 0)
+		return CONTROL_NO_AGENT;
+	code = send_words(fd, words, n) ? read_answer(fd, row, arg) : cmd_fail(CONTROL_NO_AGENT, "the agent does not listen");
+	close(fd);
+	return code;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The agent's JSON rows as something a person likes to read. The one user of jansson. */
+#include "config.h"
+
+#include "agent/cmd/cmd.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/escape.h"
+
+#define CELL_BYTES 512
+#define COLUMNS_MAX 12
+
+struct table {
+	const struct table_column *columns;
+	size_t n, rows, cap;
+	char **cells;
+};
+
+static void
+human_bytes(json_int_t v, char *out, size_t size)
+{
+	static const char units[] = " KMGTP";
+	double d = (double)v;
+	unsigned u = 0;
+
+	while (d >= 10000 && u < 5) {
+		d /= 1024;
+		u++;
+	}
+	snprintf(out, size, u == 0 ? "%.0f" : "%.0f%c", d, units[u]);
+}
+
+static void
+cell_text(const json_t *v, const struct table_column *col, char out[CELL_BYTES])
+{
+	if (json_is_string(v) && col->kind == COL_HASH)
+		snprintf(out, CELL_BYTES, "%.12s", json_string_value(v));
+	else if (json_is_string(v))
+		escape_print(out, CELL_BYTES, json_string_value(v), json_string_length(v));
+	else if (json_is_integer(v) && col->kind == COL_BYTES)
+		human_bytes(json_integer_value(v), out, CELL_BYTES);
+	else if (json_is_integer(v))
+		snprintf(out, CELL_BYTES, "%lld", (long long)json_integer_value(v));
+	else if (json_is_real(v))
+		snprintf(out, CELL_BYTES, "%.3f", json_real_value(v));
+	else if (json_is_boolean(v))
+		snprintf(out, CELL_BYTES, "%s", json_is_true(v) ? "yes" : "no");
+	else
+		snprintf(out, CELL_BYTES, "%s", "-");
+}
+
+/* A path that is not UTF-8 comes as KEY_b64; people see that it is one. */
+static const json_t *
+field(const json_t *row, const char *key)
+{
+	const json_t *v = json_object_get(row, key);
+	char other[64];
+
+	if (v != NULL)
+		return v;
+	snprintf(other, sizeof(other), "%s_b64", key);
+	return json_object_get(row, other);
+}
+
+struct table *
+table_new(const struct table_column *columns, size_t n)
+{
+	struct table *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->columns = columns;
+	t->n = n;
+	return t;
+}
+
+static void
+add_row(struct table *t, const json_t *row)
+{
+	char text[CELL_BYTES];
+
+	if (t->rows == t->cap) {
+		size_t cap = t->cap * 2 + 64;
+		char **grown = realloc(t->cells, cap * t->n * sizeof(char *));
+
+		if (grown == NULL)
+			return;
+		t->cells = grown;
+		t->cap = cap;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		cell_text(field(row, t->columns[i].key), &t->columns[i], text);
+		t->cells[t->rows * t->n + i] = strdup(text);
+	}
+	t->rows++;
+}
+
+void
+table_row(void *table, const char *json, size_t len)
+{
+	json_t *row = json_loadb(json, len, 0, NULL);
+
+	if (row != NULL && table != NULL)
+		add_row(table, row);
+	json_decref(row);
+}
+
+static size_t
+width(const struct table *t, size_t col)
+{
+	size_t w = strlen(t->columns[col].title);
+
+	for (size_t r = 0; r < t->rows; r++) {
+		const char *c = t->cells[r * t->n + col];
+		size_t n = c != NULL ? strlen(c) : 0;
+
+		w = n > w ? n : w;
+	}
+	return w;
+}
+
+void
+table_print(struct table *t)
+{
+	size_t widths[COLUMNS_MAX] = {0};
+
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->n && i < COLUMNS_MAX; i++)
+		widths[i] = width(t, i);
+	for (size_t r = 0; r <= t->rows && t->rows > 0; r++) {
+		for (size_t i = 0; i < t->n; i++) {
+			const char *cell = r == 0 ? t->columns[i].title : t->cells[(r - 1) * t->n + i];
+			if (i + 1 < t->n)
+				printf("%-*s  ", (int)widths[i], cell != NULL ? cell : "");
+			else
+				printf("%s\n", cell != NULL ? cell : "");
+		}
+	}
+	for (size_t i = 0; i < t->rows * t->n; i++)
+		free(t->cells[i]);
+	free(t->cells);
+	free(t);
+}
+
+static long long
+number(const json_t *o, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(o, key));
+}
+
+static const char *
+string(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s != NULL ? s : "";
+}
+
+void
+table_status(const char *json, size_t len)
+{
+	static const struct table_column columns[] = {{"name", "PEER", COL_TEXT},	 {"state", "STATE", COL_TEXT},
+						      {"connected", "CONNECTED", COL_TEXT}, {"pending", "LACKS", COL_TEXT},
+						      {"lag_seconds", "LAG s", COL_TEXT},	 {"rtt_ms", "RTT ms", COL_TEXT},
+						      {"address", "ADDRESS", COL_TEXT},	 {"last_error", "LAST ERROR", COL_TEXT}};
+	json_t *o = json_loadb(json, len, 0, NULL);
+	const json_t *peers = json_object_get(o, "peers"), *scan = json_object_get(o, "scan");
+	struct table *t = table_new(columns, ARRAY_LEN(columns));
+	char bytes[32];
+
+	human_bytes(json_integer_value(json_object_get(o, "bytes")), bytes, sizeof(bytes));
+	printf("node       %s   %s\n", string(o, "node"), string(o, "state"));
+	printf("root       %s\n", string(o, "root"));
+	printf("files      %lld in %lld directories, %s\n", number(o, "files"), number(o, "directories"), bytes);
+	printf("pending    %lld here, %lld held\n", number(o, "pending"), number(o, "held"));
+	printf("conflicts  %lld      errors %lld      kept files %lld\n", number(o, "conflicts"), number(o, "errors"), number(o, "trash_files"));
+	printf("digest     %s\n", string(o, "digest"));
+	if (json_is_true(json_object_get(scan, "running")))
+		printf("scan       %lld of %lld\n", number(scan, "done"), number(scan, "total"));
+	if (string(o, "halted")[0] != '\0')
+		printf("HALTED     %s\n", string(o, "halted"));
+	for (size_t i = 0; t != NULL && i < json_array_size(peers); i++)
+		add_row(t, json_array_get(peers, i));
+	if (json_array_size(peers) > 0)
+		putchar('\n');
+	table_print(t);
+	json_decref(o);
+}
+
+static size_t
+unbase64(const char *text, char *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned acc = 0, bits = 0;
+	size_t n = 0;
+
+	for (; *text != '\0' && *text != '='; text++) {
+		const char *d = strchr(digits, *text);
+
+		if (d == NULL)
+			return 0;
+		acc = (acc << 6) | (unsigned)(d - digits);
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			out[n++] = (char)(acc >> bits & 0xff);
+		}
+	}
+	return n;
+}
+
+bool
+table_shown(const char *json, size_t len, char **path, size_t *path_len, char hash[65], uint64_t *size)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	const json_t *p = json_object_get(o, "path"), *b = json_object_get(o, "path_b64");
+	const char *text = json_string_value(p != NULL ? p : b);
+	bool good = false;
+
+	if (text != NULL && strlen(string(o, "hash")) == 64 && (*path = malloc(strlen(text) + 1)) != NULL) {
+		*path_len = p != NULL ? json_string_length(p) : unbase64(text, *path);
+		if (p != NULL)
+			memcpy(*path, text, *path_len);
+		memcpy(hash, string(o, "hash"), 65);
+		*size = (uint64_t)json_integer_value(json_object_get(o, "size"));
+		good = true;
+	}
+	json_decref(o);
+	return good;
+}

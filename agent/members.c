@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The member table on disk, and the line that introduces a node. */
+#include "config.h"
+
+#include "agent/members.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/commit.h"
+#include "agent/hostport.h"
+
+#define LINE_VERSION "mimeo1"
+#define FILE_BYTES_MAX (4u * 1024 * 1024)
+#define TAG " mimeo:" /* ends every line of ours in authorized_keys and known_hosts */
+
+/* ---- small files ---- */
+
+/* The whole file, terminated. -ENOENT, -EFBIG, …. */
+static int
+read_file(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		uint8_t *p = buf_room(out, 4096);
+
+		if (p == NULL || out->len > FILE_BYTES_MAX) {
+			close(fd);
+			return p == NULL ? -ENOMEM : -EFBIG;
+		}
+		n = read(fd, p, 4096);
+		if (n <= 0)
+			break;
+		out->len += (size_t)n;
+	}
+	close(fd);
+	if (n < 0)
+		return -EIO;
+	buf_put_u8(out, 0);
+	return out->failed ? -ENOMEM : 0;
+}
+
+static int
+write_all(int fd, const uint8_t *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Temporary file, fsync, rename: a reader sees the old or the new one. */
+static int
+replace_file(const char *path, const struct buf *text)
+{
+	char temp[4200];
+	int fd, r;
+
+	if ((size_t)snprintf(temp, sizeof(temp), "%s.mimeo-new", path) >= sizeof(temp))
+		return -ENAMETOOLONG;
+	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text->data, text->len);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	close(fd);
+	if (r == 0 && rename(temp, path) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(temp);
+	return r;
+}
+
+/* ---- this node's line ---- */
+
+/* The first two words of a public key file, which must be an ed25519 key. */
+static int
+public_key(const char *path, char out[MEMBER_KEY_BYTES_MAX + 1], char *err, size_t err_len)
+{
+	struct buf b = {0};
+	int r = read_file(path, &b);
+	const char *p = (const char *)b.data;
+	size_t n = 0;
+
+	if (r < 0) {
+		snprintf(err, err_len, "%s: cannot be read: %s", path, strerror(-r));
+	} else {
+		n = strcspn(p, " ");
+		n += p[n] == ' ' ? 1 + strcspn(p + n + 1, " \r\n") : 0;
+		if (strncmp(p, "ssh-ed25519 ", 12) != 0 || n > MEMBER_KEY_BYTES_MAX) {
+			snprintf(err, err_len, "%s: not an ed25519 public key (RSA does not work here): make one with ssh-keygen -t ed25519", path);
+			r = -EINVAL;
+		}
+	}
+	if (r == 0) {
+		memcpy(out, p, n);
+		out[n] = '\0';
+	}
+	buf_free(&b);
+	return r;
+}
+
+static int
+host_key(const struct settings *c, char out[MEMBER_KEY_BYTES_MAX + 1], char *err, size_t err_len)
+{
+	char path[4200];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/ssh_host_ed25519_key.pub", c->state);
+	r = public_key(path, out, err, err_len);
+	return r == 0 ? 0 : public_key("/etc/ssh/ssh_host_ed25519_key.pub", out, err, err_len);
+}
+
+static int
+this_member(const struct settings *c, struct member *m, char *err, size_t err_len)
+{
+	char path[4200];
+	size_t at = 0;
+	int r;
+
+	*m = (struct member){0};
+	snprintf(m->name, sizeof(m->name), "%s", c->name);
+	snprintf(m->user, sizeof(m->user), "%s", c->ssh_user);
+	for (size_t i = 0; i < c->address.count && at < sizeof(m->address); i++)
+		at += (size_t)snprintf(m->address + at, sizeof(m->address) - at, "%s%s", i > 0 ? "," : "", c->address.items[i].text);
+	snprintf(path, sizeof(path), "%s.pub", c->ssh_key);
+	r = public_key(path, m->user_key, err, err_len);
+	return r < 0 ? r : host_key(c, m->host_key, err, err_len);
+}
+
+int
+members_line(const struct settings *conf, struct buf *out, char *err, size_t err_len)
+{
+	char line[MEMBER_ADDRESS_BYTES_MAX + 2 * MEMBER_KEY_BYTES_MAX + 256];
+	struct member m;
+	int r = this_member(conf, &m, err, err_len), n;
+
+	if (r < 0)
+		return r;
+	n = snprintf(line, sizeof(line), LINE_VERSION " %s %s %s %s %s\n", m.name, m.address[0] != '\0' ? m.address : "-", m.user,
+		     m.user_key, m.host_key);
+	buf_put(out, line, (size_t)n);
+	return out->failed ? -ENOMEM : 0;
+}
+
+/* ---- somebody else's line ---- */
+
+static bool
+take_word(const char **p, char *out, size_t size)
+{
+	size_t n;
+
+	*p += strspn(*p, " \t");
+	n = strcspn(*p, " \t\r\n");
+	if (n == 0 || n >= size)
+		return false;
+	memcpy(out, *p, n);
+	out[n] = '\0';
+	*p += n;
+	return true;
+}
+
+static bool
+take_key(const char **p, char out[MEMBER_KEY_BYTES_MAX + 1])
+{
+	char kind[32], body[MEMBER_KEY_BYTES_MAX - 32];
+
+	if (!take_word(p, kind, sizeof(kind)) || !take_word(p, body, sizeof(body)) || strcmp(kind, "ssh-ed25519") != 0)
+		return false;
+	snprintf(out, MEMBER_KEY_BYTES_MAX + 1, "%s %s", kind, body);
+	return true;
+}
+
+static bool
+addresses_ok(const char *list)
+{
+	char text[HOSTPORT_TEXT_MAX + 1];
+	struct hostport hp;
+
+	while (*list != '\0') {
+		size_t n = strcspn(list, ",");
+
+		if (n == 0 || n >= sizeof(text))
+			return false;
+		memcpy(text, list, n);
+		text[n] = '\0';
+		if (hostport_parse(&hp, text) < 0)
+			return false;
+		list += n + (list[n] == ',');
+	}
+	return true;
+}
+
+int
+members_parse(const char *line, struct member *m, char *err, size_t err_len)
+{
+	const char *p = line;
+	char version[16];
+	struct buf b = {0};
+	struct cur c;
+	struct member check;
+	const char *what = NULL;
+
+	*m = (struct member){0};
+	if (!take_word(&p, version, sizeof(version)) || strcmp(version, LINE_VERSION) != 0)
+		what = "it does not begin with " LINE_VERSION;
+	else if (!take_word(&p, m->name, sizeof(m->name)) || !member_name_ok(m->name, strlen(m->name)))
+		what = "the name is not one (a-z 0-9 -, 1 to 63)";
+	else if (!take_word(&p, m->address, sizeof(m->address)))
+		what = "the address is missing (HOST:PORT, or - for none)";
+	else if (!take_word(&p, m->user, sizeof(m->user)))
+		what = "the user is missing";
+	else if (!take_key(&p, m->user_key) || !take_key(&p, m->host_key))
+		what = "it needs two ssh-ed25519 keys, the user's and the host's";
+	if (what == NULL && strcmp(m->address, "-") == 0)
+		m->address[0] = '\0';
+	if (what == NULL && !addresses_ok(m->address))
+		what = "the address is not HOST:PORT";
+	if (what == NULL && p[strspn(p, " \t\r\n")] != '\0')
+		what = "there is something behind the host key";
+	if (what == NULL) {
+		member_encode(&b, m);
+		c = cur_of(b.data, b.len);
+		if (b.failed || member_decode(&c, &check) < 0)
+			what = "a field holds what may not be there";
+		buf_free(&b);
+	}
+	if (what == NULL)
+		return 0;
+	snprintf(err, err_len, "not a line of `mimeo key`: %s", what);
+	return -EINVAL;
+}
+
+/* ---- authorized_keys and known_hosts ---- */
+
+static const char *
+libexec(void)
+{
+	const char *dir = getenv("MIMEO_LIBEXEC");
+
+	return dir != NULL && dir[0] == '/' ? dir : LIBEXECDIR "/mimeo";
+}
+
+/* Copies the lines that are not ours. */
+static int
+keep_foreign(const char *path, struct buf *out)
+{
+	struct buf old = {0};
+	int r = read_file(path, &old);
+	char *line = (char *)old.data, *end;
+
+	if (r == -ENOENT)
+		r = 0;
+	for (; r == 0 && line != NULL && *line != '\0'; line = end) {
+		char *tag;
+		size_t n = strcspn(line, "\n");
+
+		end = line + n + (line[n] == '\n');
+		line[n] = '\0';
+		tag = strstr(line, TAG);
+		if (tag != NULL && member_name_ok(tag + strlen(TAG), strlen(tag + strlen(TAG))))
+			continue;
+		buf_put(out, line, n);
+		buf_put_u8(out, '\n');
+	}
+	buf_free(&old);
+	return r < 0 ? r : out->failed ? -ENOMEM : 0;
+}
+
+static void
+put_text(struct buf *b, const char *text)
+{
+	buf_put(b, text, strlen(text));
+}
+
+static void
+put_authorized(const struct settings *c, const struct member *m, struct buf *b)
+{
+	const char *const parts[] = {"restrict,command=\"", libexec(), "/attach --peer ", m->name, " --socket ", c->run,
+				     "/attach.sock\" ", m->user_key, TAG, m->name, "\n"};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		put_text(b, parts[i]);
+}
+
+static void
+put_known_host(const struct member *m, struct buf *b)
+{
+	const char *const parts[] = {m->name, " ", m->host_key, TAG, m->name, "\n"};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		put_text(b, parts[i]);
+}
+
+static int
+write_one(const char *path, const struct settings *c, const struct member *m, size_t n, bool keys, char *err, size_t err_len)
+{
+	struct buf b = {0};
+	int r = keep_foreign(path, &b);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (m[i].removed != 0 || strcmp(m[i].name, c->name) == 0)
+			continue;
+		if (keys)
+			put_authorized(c, &m[i], &b);
+		else
+			put_known_host(&m[i], &b);
+	}
+	if (r == 0)
+		r = b.failed ? -ENOMEM : replace_file(path, &b);
+	buf_free(&b);
+	if (r < 0)
+		snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(-r));
+	return r;
+}
+
+int
+members_write_files(const struct settings *conf, const struct member *m, size_t n, char *err, size_t err_len)
+{
+	int r;
+
+	if (strpbrk(conf->run, "\"\\\n ") != NULL || strpbrk(libexec(), "\"\\\n ") != NULL) {
+		snprintf(err, err_len, "a path in the forced command has a quote, backslash or blank: %s, %s", libexec(), conf->run);
+		return -EINVAL;
+	}
+	r = write_one(conf->ssh_authorized_keys, conf, m, n, true, err, err_len);
+	return r < 0 ? r : write_one(conf->ssh_known_hosts, conf, m, n, false, err, err_len);
+}
+
+/* ---- at start ---- */
+
+static bool
+same_entry(const struct member *a, const struct member *b)
+{
+	return strcmp(a->address, b->address) == 0 && strcmp(a->user, b->user) == 0 && strcmp(a->user_key, b->user_key) == 0 &&
+	       strcmp(a->host_key, b->host_key) == 0;
+}
+
+int
+members_start(struct node *n, char *err, size_t err_len)
+{
+	const struct member *old = index_member(n->index, n->conf->name);
+	struct buf blob = {0};
+	struct member me;
+	char why[512];
+
+	if (this_member(n->conf, &me, why, sizeof(why)) < 0) {
+		LOG(n->log, LOG_WARN, "members.self", why); /* it can still dial, or be dialled, with what the others know */
+	} else if (old == NULL || !same_entry(old, &me)) {
+		me.store = n->store;
+		me.incarnation = old != NULL && old->incarnation >= n->wall_ms ? old->incarnation + 1 : n->wall_ms;
+		member_encode(&blob, &me);
+		if (!blob.failed)
+			commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
+		buf_free(&blob);
+	}
+	return members_write_files(n->conf, n->index->members, n->index->nmembers, err, err_len);
+}

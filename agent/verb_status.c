@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* status, peers, wait: is everything everywhere? */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/commit.h"
+#include "agent/exchange.h"
+#include "agent/verbs.h"
+
+#define ANSWER_MS 10000  /* the watcher answers a barrier by then, or does not run */
+#define SUSPECT_MS 30000 /* no contact for longer: dead */
+
+/* ---- the barrier: everything closed until now is logged ---- */
+
+static void
+ask_watcher(struct request *q)
+{
+	q->barrier = q->node->index->barrier + 1;
+	commit_put(q->node->commit, &(struct entry){.type = ENTRY_BARRIER, .num = q->barrier});
+}
+
+static bool
+answered(const struct request *q)
+{
+	return q->node->index->answered >= q->barrier;
+}
+
+/* ---- peers ---- */
+
+static const char *
+peer_state(const struct node *n, const struct peer *p)
+{
+	if (p->link != NULL)
+		return "alive";
+	return p->contact_ms != 0 && n->wall_ms - p->contact_ms < SUSPECT_MS ? "suspect" : "dead";
+}
+
+static void
+peer_object(const struct node *n, const struct peer *p, const char *key, struct json *j)
+{
+	const struct member *m = index_member(n->index, p->name);
+	const struct session_stats *st = p->link != NULL ? session_stats(link_session(p->link)) : NULL;
+	struct lack l = exchange_lack(n->exchange, p);
+
+	json_obj_open(j, key);
+	json_str(j, "name", p->name);
+	json_str(j, "address", m != NULL ? m->address : "");
+	json_str(j, "state", peer_state(n, p));
+	json_bool(j, "connected", p->link != NULL);
+	json_uint(j, "pending", l.count);
+	json_uint(j, "pending_bytes", l.bytes);
+	json_double(j, "lag_seconds", l.oldest_ms != 0 && n->wall_ms > l.oldest_ms ? (double)(n->wall_ms - l.oldest_ms) / 1000 : 0, 3);
+	json_uint(j, "rtt_ms", st != NULL ? st->rtt_ms : 0);
+	verb_time(j, "last_contact", p->contact_ms);
+	json_uint(j, "bytes_in", p->bytes_in + (st != NULL ? st->bytes_in : 0));
+	json_uint(j, "bytes_out", p->bytes_out + (st != NULL ? st->bytes_out : 0));
+	json_uint(j, "inline_in", p->inline_in);
+	json_uint(j, "delta_in", p->delta_in);
+	json_uint(j, "whole_in", p->whole_in);
+	json_uint(j, "received_bytes", p->inline_in + p->delta_in + p->whole_in);
+	json_uint(j, "sent_bytes", p->inline_out + p->delta_out + p->whole_out);
+	json_str(j, "last_error", p->last_error);
+	json_obj_close(j);
+}
+
+void
+verb_peers(struct request *q)
+{
+	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next) {
+		struct json j;
+
+		json_init(&j);
+		peer_object(q->node, p, NULL, &j);
+		verb_row(q, &j);
+	}
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+/* ---- status ---- */
+
+/* What the watcher says of its scan, from RUN/watcher.json: three numbers. */
+static void
+scan_object(const struct node *n, struct json *j)
+{
+	char path[4200], text[2048] = "";
+	bool running = false;
+	unsigned long long done = 0, total = 0;
+	const char *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/watcher.json", n->conf->run);
+	f = fopen(path, "re");
+	if (f != NULL) {
+		text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+		fclose(f);
+	}
+	running = strstr(text, "\"running\":true") != NULL;
+	if ((p = strstr(text, "\"done\":")) != NULL)
+		done = strtoull(p + 7, NULL, 10);
+	if ((p = strstr(text, "\"total\":")) != NULL)
+		total = strtoull(p + 8, NULL, 10);
+	json_obj_open(j, "scan");
+	json_bool(j, "running", running);
+	json_uint(j, "done", done);
+	json_uint(j, "total", total);
+	json_obj_close(j);
+}
+
+static bool
+peers_complete(const struct node *n)
+{
+	for (const struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next)
+		if (!dotset_subset(&n->index->have, &p->acked))
+			return false;
+	return true;
+}
+
+static double
+worst_lag(const struct node *n)
+{
+	double worst = 0;
+
+	for (const struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next) {
+		struct lack l = exchange_lack(n->exchange, p);
+		double lag = l.oldest_ms != 0 && n->wall_ms > l.oldest_ms ? (double)(n->wall_ms - l.oldest_ms) / 1000 : 0;
+
+		worst = lag > worst ? lag : worst;
+	}
+	return worst;
+}
+
+static void
+vector_object(const struct index *x, struct json *j)
+{
+	json_obj_open(j, "vector");
+	for (uint32_t i = 0; i < x->have.n; i++) {
+		char origin[17];
+
+		snprintf(origin, sizeof(origin), "%016llx", (unsigned long long)x->have.o[i].origin);
+		json_uint(j, origin, dotset_prefix(&x->have, x->have.o[i].origin));
+	}
+	json_obj_close(j);
+}
+
+static void
+status_row(struct request *q, const char *state)
+{
+	const struct node *n = q->node;
+	const struct index *x = n->index;
+	char digest[33];
+	struct json j;
+
+	snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)x->digest[0], (unsigned long long)x->digest[1]);
+	json_init(&j);
+	json_obj_open(&j, NULL);
+	json_str(&j, "node", n->conf->name);
+	json_str(&j, "root", n->conf->root);
+	json_str(&j, "work", n->conf->work);
+	json_str(&j, "state", state);
+	if (n->halted != 0)
+		json_str(&j, "halted", n->halt_text);
+	json_uint(&j, "files", x->files);
+	json_uint(&j, "bytes", x->bytes);
+	json_uint(&j, "directories", x->dirs);
+	json_uint(&j, "pending", x->todo_count);
+	json_uint(&j, "held", dotset_count(&x->held));
+	json_double(&j, "lag_seconds", worst_lag(n), 3);
+	json_uint(&j, "errors", errors_total(n->errors));
+	json_uint(&j, "conflicts", x->conflicts);
+	json_uint(&j, "trash_files", x->kept_files);
+	json_uint(&j, "trash_bytes", x->kept_bytes);
+	json_uint(&j, "wal_bytes", wal_info(n->wal)->size);
+	json_str(&j, "digest", digest);
+	json_bool(&j, "watcher", answered(q));
+	vector_object(x, &j);
+	scan_object(n, &j);
+	json_arr_open(&j, "peers");
+	for (const struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next)
+		peer_object(n, p, NULL, &j);
+	json_arr_close(&j);
+	json_obj_close(&j);
+	verb_row(q, &j);
+}
+
+void
+verb_status(struct request *q)
+{
+	const struct node *n = q->node;
+	bool in_sync;
+
+	if (q->barrier == 0)
+		ask_watcher(q);
+	if (!answered(q) && n->halted == 0 && n->now_ms - q->since_ms < ANSWER_MS)
+		return;
+	in_sync = answered(q) && n->index->todo_count == 0 && peers_complete(n) && dotset_empty(&n->index->held);
+	status_row(q, n->halted != 0 ? "halted" : n->index->paused ? "paused" : in_sync ? "ok" : "syncing");
+	if (n->halted != 0)
+		verb_end(q, CONTROL_HALTED, "%s", n->halt_text);
+	else if (!answered(q))
+		verb_end(q, CONTROL_NOT_IN_SYNC, "mimeo-watcher does not answer: does it run?");
+	else
+		verb_end(q, in_sync ? CONTROL_OK : CONTROL_NOT_IN_SYNC, "%s", "");
+}
+
+/* ---- wait ---- */
+
+static bool
+parse_wait(struct request *q)
+{
+	q->timeout_ms = 60000;
+	q->peers_wanted = SIZE_MAX;
+	for (size_t i = 1; i < q->nwords; i++) {
+		if (strcmp(q->words[i], "--timeout-ms") == 0 && i + 1 < q->nwords)
+			q->timeout_ms = strtoull(q->words[++i], NULL, 10);
+		else if (strcmp(q->words[i], "--peers") == 0 && i + 1 < q->nwords)
+			q->peers_wanted = strcmp(q->words[++i], "all") == 0 ? SIZE_MAX : (size_t)strtoull(q->words[i], NULL, 10);
+	}
+	return true;
+}
+
+/* The dots of all heads at and below a path. */
+static int
+add_below(struct dotset *set, const struct pathent *e)
+{
+	int r = 0;
+
+	for (const struct irec *i = e->recs; r == 0 && i != NULL; i = i->next)
+		if (i->head)
+			r = dotset_add(set, i->r->dot);
+	for (const struct pathent *c = e->child; r == 0 && c != NULL; c = c->sib_next)
+		r = add_below(set, c);
+	return r;
+}
+
+static bool
+choose_target(struct request *q)
+{
+	const struct index *x = q->node->index;
+	bool named = false;
+
+	for (size_t i = 1; i < q->nwords; i++) {
+		const struct pathent *e;
+
+		if (q->words[i][0] == '-' && (strcmp(q->words[i], "--timeout-ms") == 0 || strcmp(q->words[i], "--peers") == 0)) {
+			i++;
+			continue;
+		}
+		named = true;
+		e = index_find(x, q->words[i], strlen(q->words[i]));
+		if (e == NULL) {
+			verb_end(q, CONTROL_FAILED, "nothing is known of that path: it was never logged here, or is being written");
+			return false;
+		}
+		if (add_below(&q->target, e) < 0)
+			return false;
+	}
+	return named || dotset_copy(&q->target, &x->have) == 0;
+}
+
+static size_t
+have_it(const struct request *q, size_t *members)
+{
+	size_t n = 0;
+
+	*members = 0;
+	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next) {
+		(*members)++;
+		n += dotset_subset(&q->target, &p->acked);
+	}
+	return n;
+}
+
+static void
+wait_timed_out(struct request *q)
+{
+	char who[512] = "";
+	size_t at = 0;
+
+	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next)
+		if (!dotset_subset(&q->target, &p->acked) && at < sizeof(who))
+			at += (size_t)snprintf(who + at, sizeof(who) - at, "%s%s%s", at > 0 ? ", " : "", p->name,
+					       p->link == NULL ? " (not connected)" : "");
+	verb_end(q, CONTROL_NOT_IN_SYNC, "timed out: %s", q->phase == 0 ? "mimeo-watcher has not logged everything yet" : who);
+}
+
+void
+verb_wait(struct request *q)
+{
+	size_t members, n;
+
+	if (q->barrier == 0) {
+		(void)parse_wait(q);
+		ask_watcher(q);
+	}
+	if (q->phase == 0 && answered(q)) {
+		if (!choose_target(q)) {
+			if (!q->ended)
+				verb_end(q, CONTROL_FAILED, "out of memory");
+			return;
+		}
+		q->phase = 1;
+	}
+	if (q->phase == 1) {
+		n = have_it(q, &members);
+		if (n >= (q->peers_wanted < members ? q->peers_wanted : members)) {
+			verb_end(q, CONTROL_OK, "%s", "");
+			return;
+		}
+	}
+	if (q->node->now_ms - q->since_ms >= q->timeout_ms)
+		wait_timed_out(q);
+}

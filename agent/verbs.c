@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of verbs, and those that are a list or one entry in the WAL. */
+#include "config.h"
+
+#include "agent/verbs.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/apply.h"
+#include "agent/commit.h"
+#include "agent/errors.h"
+#include "agent/exchange.h"
+#include "agent/fetch.h"
+#include "agent/members.h"
+#include "agent/restore.h"
+#include "conf/hash.h"
+#include "proto/hlc.h"
+
+/* ---- answers ---- */
+
+static void
+frame(struct request *q, uint8_t kind, const void *bytes, size_t len)
+{
+	buf_put_u8(&q->out, kind);
+	buf_put_u32(&q->out, (uint32_t)len);
+	buf_put(&q->out, bytes, len);
+	if (q->out.failed)
+		q->ended = true;
+}
+
+void
+verb_row(struct request *q, struct json *j)
+{
+	size_t len;
+	const char *text = json_text(j, &len);
+
+	if (!json_failed(j))
+		frame(q, CONTROL_ROW, text, len);
+	json_free(j);
+}
+
+void
+verb_end(struct request *q, int code, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	text[0] = (char)code;
+	va_start(ap, fmt);
+	vsnprintf(text + 1, sizeof(text) - 1, fmt, ap);
+	va_end(ap);
+	frame(q, CONTROL_END, text, 1 + strlen(text + 1));
+	q->ended = true;
+}
+
+void
+verb_time(struct json *j, const char *key, uint64_t wall_ms)
+{
+	time_t sec = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	char text[40], whole[32];
+
+	gmtime_r(&sec, &tm);
+	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, sizeof(text), "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
+	json_str(j, key, text);
+}
+
+bool
+verb_full(const struct request *q)
+{
+	return q->out.len > CONTROL_OUT_BYTES_MAX;
+}
+
+void
+verb_clear(struct request *q)
+{
+	if (q->cursor_begun)
+		index_cursor_end(q->node->index, &q->cursor);
+	restore_free(q->restore);
+	dotset_free(&q->target);
+	buf_free(&q->out);
+	*q = (struct request){0};
+}
+
+/* ---- log, history ---- */
+
+static void
+log_row(struct request *q, const struct irec *i)
+{
+	const struct record *r = i->r;
+	const struct origin *o = index_origin(q->node->index, r->dot.origin);
+	char origin[17], hash[HASH_HEX_BYTES];
+	struct json j;
+
+	snprintf(origin, sizeof(origin), "%016llx", (unsigned long long)r->dot.origin);
+	hash_hex(r->hash, hash);
+	json_init(&j);
+	json_obj_open(&j, NULL);
+	verb_time(&j, "time", hlc_ms(r->hlc));
+	json_str(&j, "node", o != NULL ? o->node : "");
+	json_str(&j, "origin", origin);
+	json_uint(&j, "seq", r->dot.seq);
+	json_str(&j, "op", record_op_name(r->op));
+	json_bytes(&j, "path", r->path, r->path_len);
+	json_str(&j, "hash", hash);
+	json_uint(&j, "size", r->size);
+	json_bool(&j, "applied", index_applied(i));
+	json_bool(&j, "head", i->head);
+	json_obj_close(&j);
+	verb_row(q, &j);
+}
+
+static bool
+at_or_below(const struct record *r, const char *path)
+{
+	size_t len = strlen(path);
+
+	return r->path_len >= len && memcmp(r->path, path, len) == 0 && (r->path_len == len || r->path[len] == '/');
+}
+
+static void
+verb_log(struct request *q)
+{
+	struct irec *i;
+
+	if (!q->cursor_begun) {
+		for (size_t k = 1; k < q->nwords; k++) {
+			if (strcmp(q->words[k], "--follow") == 0)
+				q->follow = true;
+			else
+				q->path = q->words[k];
+		}
+		index_cursor_begin(q->node->index, &q->cursor);
+		q->cursor_begun = true;
+	}
+	while (!verb_full(q) && (i = index_cursor_next(q->node->index, &q->cursor)) != NULL)
+		if (q->path == NULL || at_or_below(i->r, q->path))
+			log_row(q, i);
+	if (i == NULL && !verb_full(q) && !q->follow)
+		verb_end(q, CONTROL_OK, "%s", "");
+}
+
+static void
+verb_history(struct request *q)
+{
+	if (q->nwords < 2) {
+		verb_end(q, CONTROL_USAGE, "history: which path?");
+		return;
+	}
+	verb_log(q);
+}
+
+/* ---- pending, errors ---- */
+
+static void
+pending_row(struct request *q, const struct pathent *e)
+{
+	struct apply_state s = apply_explain(q->node->apply, e);
+	struct json j;
+
+	json_init(&j);
+	json_obj_open(&j, NULL);
+	json_bytes(&j, "path", e->path, e->path_len);
+	json_str(&j, "state", s.state);
+	json_str(&j, "reason", s.reason != NULL ? s.reason : "");
+	json_uint(&j, "attempts", s.attempts);
+	if (s.retry_ms > q->node->now_ms)
+		json_uint(&j, "retry_in_ms", s.retry_ms - q->node->now_ms);
+	else
+		json_null(&j, "retry_in_ms");
+	if (s.fetch != NULL) {
+		json_str(&j, "from", s.fetch->from);
+		json_uint(&j, "have", s.fetch->have_bytes);
+		json_uint(&j, "size", s.fetch->rec->size);
+	}
+	json_obj_close(&j);
+	verb_row(q, &j);
+}
+
+#define PENDING_ROWS_MAX 1000 /* the list moves while it is read: one look, the oldest first */
+
+static void
+verb_pending(struct request *q)
+{
+	size_t n = 0;
+
+	for (const struct pathent *e = index_todo_first(q->node->index); e != NULL && n < PENDING_ROWS_MAX; e = e->todo_next, n++)
+		pending_row(q, e);
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+static void
+verb_errors(struct request *q)
+{
+	const struct error_row *r;
+
+	for (size_t i = 0; (r = errors_row(q->node->errors, i)) != NULL; i++) {
+		struct json j;
+
+		json_init(&j);
+		json_obj_open(&j, NULL);
+		verb_time(&j, "time", r->wall_ms);
+		json_str(&j, "peer", r->peer);
+		json_str(&j, "reason", r->reason);
+		json_bytes(&j, "path", r->path != NULL ? (const void *)r->path : "", r->path_len);
+		json_str(&j, "text", r->text != NULL ? r->text : "");
+		json_obj_close(&j);
+		verb_row(q, &j);
+	}
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+/* ---- whohas, explain ---- */
+
+static void
+whohas_row(struct request *q, const char *node, const struct irec *i, bool applied, const char *error)
+{
+	char hash[HASH_HEX_BYTES], dot[DOT_TEXT_BYTES];
+	struct json j;
+
+	hash_hex(i->r->hash, hash);
+	dot_text(i->r->dot, dot);
+	json_init(&j);
+	json_obj_open(&j, NULL);
+	json_str(&j, "node", node);
+	json_str(&j, "version", dot);
+	json_str(&j, "hash", hash);
+	json_str(&j, "state", applied ? "applied" : "pending");
+	json_str(&j, "last_error", error);
+	json_obj_close(&j);
+	verb_row(q, &j);
+}
+
+static struct pathent *
+named_path(struct request *q)
+{
+	struct pathent *e = q->nwords > 1 ? index_find(q->node->index, q->words[1], strlen(q->words[1])) : NULL;
+
+	if (q->nwords < 2)
+		verb_end(q, CONTROL_USAGE, "%s: which path?", q->words[0]);
+	else if (e == NULL || e->recs == NULL)
+		verb_end(q, CONTROL_FAILED, "nothing is known of that path: it was never logged here%s",
+			 node_ignored(q->node, q->words[1], strlen(q->words[1]), false) ? " (it is ignored by configuration)" : "");
+	return q->ended ? NULL : e;
+}
+
+static void
+verb_whohas(struct request *q)
+{
+	struct pathent *e = named_path(q);
+
+	if (e == NULL)
+		return;
+	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
+		if (!i->head)
+			continue;
+		whohas_row(q, q->node->conf->name, i, index_applied(i), "");
+		for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next)
+			whohas_row(q, p->name, i, dotset_has(&p->acked, i->r->dot), p->last_error);
+	}
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+static void
+verb_explain(struct request *q)
+{
+	struct pathent *e = named_path(q);
+	struct apply_state s;
+	struct json j;
+
+	if (e == NULL)
+		return;
+	s = apply_explain(q->node->apply, e);
+	json_init(&j);
+	json_obj_open(&j, NULL);
+	json_bytes(&j, "path", e->path, e->path_len);
+	json_bool(&j, "ignored", node_ignored(q->node, e->path, e->path_len, false));
+	json_bool(&j, "settled", !e->todo);
+	json_str(&j, "state", e->todo ? s.state : "in sync here");
+	json_str(&j, "reason", e->todo && s.reason != NULL ? s.reason : e->left.seq != 0 ? "left as it is on purpose: ignored, or a directory that is not empty" : "");
+	json_uint(&j, "attempts", e->todo ? s.attempts : 0);
+	json_uint(&j, "heads", index_heads_at(e));
+	json_uint(&j, "conflicts", index_conflicts_at(e));
+	json_arr_open(&j, "lacking");
+	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next)
+		for (const struct irec *i = e->recs; i != NULL; i = i->next)
+			if (i->head && !dotset_has(&p->acked, i->r->dot)) {
+				json_str(&j, NULL, p->name);
+				break;
+			}
+	json_arr_close(&j);
+	json_obj_close(&j);
+	verb_row(q, &j);
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+/* ---- what is shown: for verify in the command ---- */
+
+static void
+verb_shown(struct request *q)
+{
+	struct irec *i;
+
+	if (!q->cursor_begun) {
+		index_cursor_begin(q->node->index, &q->cursor);
+		q->cursor_begun = true;
+	}
+	while (!verb_full(q) && (i = index_cursor_next(q->node->index, &q->cursor)) != NULL)
+		if (i->shown && i->r->kind == KIND_FILE)
+			log_row(q, i);
+	if (i == NULL && !verb_full(q))
+		verb_end(q, CONTROL_OK, "%s", "");
+}
+
+/* ---- pause, resume, reload, authorize ---- */
+
+static void
+verb_pause(struct request *q)
+{
+	commit_put(q->node->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 1});
+	verb_end(q, CONTROL_OK, "paused: logging goes on, fetch and apply stop");
+}
+
+static void
+verb_resume(struct request *q)
+{
+	commit_put(q->node->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
+	if (q->nwords > 1 && strcmp(q->words[1], "--accept-deletes") == 0)
+		commit_put(q->node->commit, &(struct entry){.type = ENTRY_HELD});
+	apply_kick(q->node->apply);
+	verb_end(q, CONTROL_OK, "resumed");
+}
+
+static void
+verb_reload(struct request *q)
+{
+	(void)kill(getpid(), SIGHUP);
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+static void
+put_member(struct node *n, struct member *m)
+{
+	const struct member *old = index_member(n->index, m->name);
+	struct buf blob = {0};
+
+	m->incarnation = old != NULL && old->incarnation >= n->wall_ms ? old->incarnation + 1 : n->wall_ms;
+	member_encode(&blob, m);
+	commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
+	buf_free(&blob);
+}
+
+static void
+member_written(struct request *q)
+{
+	char err[512];
+
+	if (members_write_files(q->node->conf, q->node->index->members, q->node->index->nmembers, err, sizeof(err)) < 0) {
+		verb_end(q, CONTROL_FAILED, "%s", err);
+		return;
+	}
+	links_member(q->links);
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+static void
+verb_members(struct request *q)
+{
+	for (size_t i = 0; i < q->node->index->nmembers; i++) {
+		const struct member *m = &q->node->index->members[i];
+		struct json j;
+
+		if (m->removed != 0)
+			continue;
+		json_init(&j);
+		json_obj_open(&j, NULL);
+		json_str(&j, "name", m->name);
+		json_str(&j, "address", m->address);
+		json_str(&j, "user", m->user);
+		json_str(&j, "user_key", m->user_key);
+		json_str(&j, "host_key", m->host_key);
+		json_obj_close(&j);
+		verb_row(q, &j);
+	}
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+/* The entry was put in the first turn; the files follow once it is folded. */
+static void
+verb_authorize(struct request *q)
+{
+	struct node *n = q->node;
+	struct member m;
+	char err[512];
+
+	if (q->phase == 1) {
+		if (commit_idle(n->commit))
+			member_written(q);
+		return;
+	}
+	if (q->nwords == 2 && strcmp(q->words[1], "--list") == 0) {
+		verb_members(q);
+		return;
+	}
+	if (q->nwords == 3 && strcmp(q->words[1], "--remove") == 0) {
+		const struct member *old = index_member(n->index, q->words[2]);
+
+		if (old == NULL || old->removed != 0) {
+			verb_end(q, CONTROL_FAILED, "no member has that name");
+			return;
+		}
+		m = *old;
+		m.removed = 1;
+	} else if (q->nwords != 2 || members_parse(q->words[1], &m, err, sizeof(err)) < 0) {
+		verb_end(q, CONTROL_FAILED, "%s", q->nwords == 2 ? err : "authorize: one line, --list, or --remove NAME");
+		return;
+	} else if (strcmp(m.name, n->conf->name) == 0) {
+		verb_end(q, CONTROL_FAILED, "that line is this node's own");
+		return;
+	}
+	snprintf(m.admitted_by, sizeof(m.admitted_by), "%s", n->conf->name);
+	put_member(n, &m);
+	q->phase = 1;
+}
+
+/* ---- the table ---- */
+
+static const struct verb verbs[] = {
+	{"status", true, verb_status},
+	{"wait", true, verb_wait},
+	{"peers", true, verb_peers},
+	{"log", true, verb_log},
+	{"history", true, verb_history},
+	{"pending", true, verb_pending},
+	{"errors", true, verb_errors},
+	{"whohas", true, verb_whohas},
+	{"explain", true, verb_explain},
+	{"shown", true, verb_shown},
+	{"conflicts", true, verb_conflicts},
+	{"trash", true, verb_trash},
+	{"pause", false, verb_pause},
+	{"resume", false, verb_resume},
+	{"reload", false, verb_reload},
+	{"authorize", false, verb_authorize},
+};
+
+const struct verb *
+verb_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}

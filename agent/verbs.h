@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What each verb of the command does in the agent. */
+#ifndef MIMEO_AGENT_VERBS_H
+#define MIMEO_AGENT_VERBS_H
+
+#include "agent/control.h"
+#include "conf/json.h"
+#include "proto/index.h"
+
+/* One request under way. control.c owns it; verbs keep their state in it. */
+struct request {
+	struct node *node;
+	struct links *links;
+	const char *words[CONTROL_WORDS_MAX];
+	size_t nwords;
+	struct buf out;            /* frames for the client */
+	bool ended;
+	const struct verb *verb;
+	/* state of verbs that take more than one turn */
+	unsigned phase;
+	uint64_t barrier;          /* asked of the watcher; 0: none */
+	uint64_t since_ms;
+	uint64_t timeout_ms;
+	struct dotset target;      /* wait: these dots */
+	size_t peers_wanted;       /* wait: on so many others; SIZE_MAX: all */
+	struct index_cursor cursor;
+	bool cursor_begun, follow;
+	const char *path;          /* log, history: only this */
+	struct kept *kept;         /* list: where it is */
+	size_t i;
+	struct restore *restore;
+};
+
+struct verb {
+	const char *name;
+	bool anyone;               /* members of the socket's group may ask */
+	/* Called until it has ended the request (verb_end): once at first, then on every turn; stops early when out is full. */
+	void (*step)(struct request *q);
+};
+
+const struct verb *verb_find(const char *name);
+/* Gives up what a request holds; the client is gone or served. */
+void verb_clear(struct request *q);
+
+/* For verbs. */
+void verb_row(struct request *q, struct json *j); /* sends the object and frees it */
+void verb_end(struct request *q, int code, const char *fmt, ...) PRINTF(3, 4);
+/* "2026-01-02T03:04:05.678Z". */
+void verb_time(struct json *j, const char *key, uint64_t wall_ms);
+bool verb_full(const struct request *q); /* the client has enough to read for now */
+
+/* verb_status.c */
+void verb_status(struct request *q);
+void verb_wait(struct request *q);
+void verb_peers(struct request *q);
+/* verb_store.c */
+void verb_conflicts(struct request *q);
+void verb_trash(struct request *q);
+
+#endif
