@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Something that the index does not know lies at the path: is it a version that waits here, or a local change? */
+/* Something that the index does not know lies at the path: is it a version that waits here, or a
+ * local change? */
 #include "config.h"
 
 #include "agent/task.h"
@@ -96,13 +97,15 @@ put_adopted(struct run *r, struct dot dot)
 				   .path = ent->path,
 				   .path_len = ent->path_len,
 				   .dot = dot,
-				   .flags = r->probe_state.kind == KIND_ABSENT ? APPLIED_ABSENT : APPLIED_SHOWN,
+				   .flags = r->probe_state.kind == KIND_ABSENT ? APPLIED_ABSENT
+									       : APPLIED_SHOWN,
 				   .sig = sig});
 	r->done.done = adopted;
 	commit_then(r->node->commit, &r->done);
 }
 
-/* The bytes are those that are wanted, only mode or time differ, and nothing was logged here: take them on and set the rest. */
+/* The bytes are those that are wanted, only mode or time differ, and nothing was logged here: take
+ * them on and set the rest. */
 static bool
 wants_only_meta(const struct run *r)
 {
@@ -112,15 +115,16 @@ wants_only_meta(const struct run *r)
 		return false;
 	if (r->action == ACTION_MKDIR)
 		return r->probe_state.kind == KIND_DIR;
-	return r->action == ACTION_PLACE && r->rec->kind == KIND_FILE && record_same_content(&r->probe_state, r->rec);
+	return r->action == ACTION_PLACE && r->rec->kind == KIND_FILE &&
+	       record_same_content(&r->probe_state, r->rec);
 }
 
 static int
 set_meta(struct run *r)
 {
 	struct pathent *ent = r->task->ent;
-	int e = tree_set_meta(r->node->tree, ent->path, ent->path_len, r->probe_sig.ino, r->rec->mode,
-			      r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
+	int e = tree_set_meta(r->node->tree, ent->path, ent->path_len, r->probe_sig.ino,
+			      r->rec->mode, r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
 
 	if (e < 0 && e != -EPERM)
 		return e;
@@ -141,8 +145,8 @@ verdict(struct commit_locked *j)
 	echo = index_echo(ent, &r->probe_state, false);
 	if (echo != NULL)
 		put_adopted(r, echo->r->dot);
-	else if (r->probe_state.kind == KIND_DIR && r->rec == NULL && ent->shown == NULL && !ent->shown_dir &&
-		 r->action == ACTION_MKDIR)
+	else if (r->probe_state.kind == KIND_DIR && r->rec == NULL && ent->shown == NULL &&
+		 !ent->shown_dir && r->action == ACTION_MKDIR)
 		put_adopted(r, (struct dot){0, 0});
 	else if (wants_only_meta(r) && index_record(ent, r->rec->dot) != NULL && set_meta(r) == 0)
 		put_adopted(r, r->rec->dot);
@@ -165,7 +169,8 @@ probe_done(struct work_job *j)
 	tfile_close(r->probe_file);
 	r->probe_file = NULL;
 	if (r->probe_error < 0)
-		task_finish(r, r->probe_error, r->probe_error == -EAGAIN ? REASON_LOCAL : "it cannot be read");
+		task_finish(r, r->probe_error,
+			    r->probe_error == -EAGAIN ? REASON_LOCAL : "it cannot be read");
 	else
 		judge(r);
 }
@@ -176,7 +181,8 @@ static int
 look_link(struct run *r)
 {
 	struct pathent *ent = r->task->ent;
-	ssize_t n = tree_readlink(r->node->tree, ent->path, ent->path_len, r->probe_target, sizeof(r->probe_target));
+	ssize_t n = tree_readlink(r->node->tree, ent->path, ent->path_len, r->probe_target,
+				  sizeof(r->probe_target));
 
 	if (n < 0)
 		return (int)n;

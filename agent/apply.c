@@ -13,6 +13,8 @@
 #include "agent/task.h"
 
 #define RETRY_BASE_MS 100
+#define HOLD_MS 20    /* a delete waits so long at a time for an add of the same content */
+#define HOLDS_MAX 250 /* and so often */
 /* Compared by address, so each exists once. */
 static const char REASON_PARENT[] = "its directory is not there yet";
 static const char REASON_CHILDREN[] = "something is still below it";
@@ -26,6 +28,7 @@ struct queue {
 struct apply {
 	struct node *n;
 	struct queue ready, waiting;
+	struct map wanted; /* tasks that will place a file, by its content's hash */
 	size_t active;
 	uint64_t next_ms; /* earliest retry in `waiting` */
 	bool recovered;
@@ -90,10 +93,50 @@ task_new(struct apply *a, struct pathent *ent)
 		return NULL;
 	t->ent = ent;
 	ent->work = t;
-	backoff_init(&t->backoff, RETRY_BASE_MS, (uint32_t)a->n->conf->retry_max_ms, node_random(a->n));
+	backoff_init(&t->backoff, RETRY_BASE_MS, (uint32_t)a->n->conf->retry_max_ms,
+		     node_random(a->n));
 	t->state = TASK_READY;
 	queue_add(&a->ready, t);
 	return t;
+}
+
+/* ---- deletes wait for adds of the same content: then a rename is a rename here too ---- */
+
+static bool
+wanted_match(const void *item, const void *key)
+{
+	const struct task *t = item;
+
+	return memcmp(t->content, key, RECORD_HASH_BYTES) == 0;
+}
+
+static void
+want_content(struct apply *a, struct task *t, const struct record *r)
+{
+	if (t->wants || r->kind != KIND_FILE || r->size == 0)
+		return;
+	memcpy(t->content, r->hash, RECORD_HASH_BYTES);
+	t->wants = map_add(&a->wanted, bytes_get_u64(t->content), t) == 0;
+}
+
+static void
+want_no_more(struct apply *a, struct task *t)
+{
+	if (t->wants)
+		map_del(&a->wanted, bytes_get_u64(t->content), t);
+	t->wants = false;
+}
+
+static bool
+wanted_elsewhere(const struct apply *a, struct task *t, const struct plan *p)
+{
+	const struct irec *shown = t->ent->shown;
+
+	if (p->what != PLAN_ACT || p->action != ACTION_TAKE || p->room ||
+	    shown->r->kind != KIND_FILE || t->holds >= HOLDS_MAX)
+		return false;
+	return map_find(&a->wanted, bytes_get_u64(shown->r->hash), wanted_match, shown->r->hash) !=
+	       NULL;
 }
 
 static void
@@ -102,6 +145,7 @@ task_free(struct apply *a, struct task *t)
 	struct pathent *ent = t->ent;
 
 	assert(t->run == NULL);
+	want_no_more(a, t);
 	if (t->state == TASK_READY)
 		queue_del(&a->ready, t);
 	else if (t->state == TASK_WAITING)
@@ -173,9 +217,9 @@ deal_one(void *arg, struct irec *rec)
 	struct deal *d = arg;
 
 	commit_put(d->a->n->commit, &(struct entry){.type = ENTRY_APPLIED,
-						     .path = d->ent->path,
-						     .path_len = d->ent->path_len,
-						     .dot = rec->r->dot});
+						    .path = d->ent->path,
+						    .path_len = d->ent->path_len,
+						    .dot = rec->r->dot});
 }
 
 static void
@@ -250,9 +294,12 @@ consider(struct apply *a, struct task *t)
 	bool ignored = node_ignored(a->n, ent->path, ent->path_len, false);
 	struct plan p = plan_path(a->n->index, ent, ignored);
 	const char *why = blocked_reason(a);
+	struct irec *want;
 
 	queue_del(&a->ready, t);
 	t->state = TASK_ACTIVE; /* in no queue */
+	if (ent->shown == NULL && index_want(ent, &want) == WANT_RECORD)
+		want_content(a, t, want->r);
 	if (p.what == PLAN_NOTHING) {
 		wake_relatives(a, ent);
 		task_free(a, t);
@@ -260,6 +307,10 @@ consider(struct apply *a, struct task *t)
 		make_wait(a, t, UINT64_MAX, why);
 	} else if (t->reserved || ent->intent != NULL) {
 		make_wait(a, t, UINT64_MAX, "its file is being moved");
+	} else if (wanted_elsewhere(a, t, &p)) {
+		t->holds++;
+		make_wait(a, t, a->n->now_ms + HOLD_MS,
+			  "its content is wanted under another name first");
 	} else if (p.what == PLAN_PARENT) {
 		make_wait(a, t, a->n->now_ms + 2000, REASON_PARENT);
 	} else if (p.what == PLAN_CHILDREN) {
@@ -319,6 +370,7 @@ task_finish(struct run *r, int error, const char *reason)
 		unreserve(a, r->from);
 	run_free(r);
 	t->again = false;
+	want_no_more(a, t);
 	if (error == 0)
 		backoff_reset(&t->backoff);
 	if (error == 0 || (again && error == -EAGAIN)) {
@@ -433,6 +485,7 @@ apply_free(struct apply *a)
 		free(t);
 		e->work = NULL;
 	}
+	map_free(&a->wanted);
 	for (struct task *t = a->ready.first; t != NULL; t = next) {
 		next = t->next;
 		t->ent->work = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The tree is made to show what the index wants: stage, INTENT, rename under the lock, look at what came out, sync, APPLIED. */
+/* The tree is made to show what the index wants: stage, INTENT, rename under the lock, look at what
+ * came out, sync, APPLIED. */
 #ifndef MIMEO_AGENT_APPLY_H
 #define MIMEO_AGENT_APPLY_H
 
@@ -23,9 +24,10 @@ size_t apply_active(const struct apply *a);
 
 /* Why a path is not settled, for `pending` and `explain`. */
 struct apply_state {
-	const char *state;   /* "queued", "fetching", "waiting", "applying", "held", "paused" */
-	const char *reason;  /* static or empty: "no peer has it", "disk is full", "local change not logged yet", … */
-	uint64_t retry_ms;   /* monotonic; 0: none */
+	const char *state;  /* "queued", "fetching", "waiting", "applying", "held", "paused" */
+	const char *reason; /* static or empty: "no peer has it", "disk is full", "local change not
+			       logged yet", … */
+	uint64_t retry_ms;  /* monotonic; 0: none */
 	unsigned attempts;
 	const struct fetch_job *fetch; /* progress; NULL */
 };

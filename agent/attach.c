@@ -102,7 +102,7 @@ parse_options(struct options *o, int argc, char **argv)
 	static const struct option longs[] = {
 		{"peer", required_argument, NULL, 'p'}, {"socket", required_argument, NULL, 's'},
 		{"idle", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'H'},
-		{"version", no_argument, NULL, 'V'},	{NULL, 0, NULL, 0},
+		{"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0},
 	};
 	bool fine = true;
 	int c;
@@ -132,8 +132,9 @@ parse_options(struct options *o, int argc, char **argv)
 	}
 	if (fine && optind == argc && o->peer && is_name(o->peer) && o->path)
 		return 0;
-	complain(ATTACH_USAGE, "needs --peer NAME (1 to %d of a-z 0-9 -) and --socket PATH: see "
-			       "--help",
+	complain(ATTACH_USAGE,
+		 "needs --peer NAME (1 to %d of a-z 0-9 -) and --socket PATH: see "
+		 "--help",
 		 ATTACH_NAME_MAX);
 	return -EINVAL;
 }
@@ -175,13 +176,13 @@ send_header(int fd, const char *name)
 /* ---- the tube ---- */
 
 struct tube {
-	int fd;		  /* the agent */
-	struct flow in;	  /* peer to agent */
+	int fd;           /* the agent */
+	struct flow in;   /* peer to agent */
 	struct flow out;  /* agent to peer */
-	bool in_passed;	  /* the agent was told that the peer has ended */
+	bool in_passed;   /* the agent was told that the peer has ended */
 	int64_t heard_ms; /* when the last byte came from the peer */
 	int64_t moved_ms; /* when the last byte moved at all */
-	int error;	  /* -errno */
+	int error;        /* -errno */
 };
 
 /* A side that has closed is an end like any other: nothing more comes of what flowed there. */

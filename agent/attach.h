@@ -38,7 +38,7 @@
 /* Exit status of attach; each but the first comes with one line on standard error. */
 enum attach_exit {
 	ATTACH_CLOSED = 0,
-	ATTACH_FAILED = 1,   /* idle, or reading or writing failed */
+	ATTACH_FAILED = 1, /* idle, or reading or writing failed */
 	ATTACH_USAGE = 2,
 	ATTACH_NO_AGENT = 4, /* nobody listens at PATH, or does not accept in time */
 };

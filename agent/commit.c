@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Group commit: one round takes the lock, catches up, runs locked jobs, appends, syncs, unlocks, calls back. */
+/* Group commit: one round takes the lock, catches up, runs locked jobs, appends, syncs, unlocks,
+ * calls back. */
 #include "config.h"
 
 #include "agent/commit.h"
@@ -23,8 +24,8 @@ struct commit {
 	struct work *work;
 	struct commit_owner owner;
 	enum commit_state state;
-	struct buf next;      /* entries for the next append */
-	struct buf writing;   /* what is being appended; kept over -ENOSPC */
+	struct buf next;          /* entries for the next append */
+	struct buf writing;       /* what is being appended; kept over -ENOSPC */
 	struct done_list waiting; /* for `next` */
 	struct done_list settled; /* for `writing` */
 	struct commit_locked *jobs, **jobs_last;
@@ -85,7 +86,9 @@ static bool
 compaction_due(const struct commit *c)
 {
 	const struct wal_info *i = wal_info(c->wal);
-	uint64_t base = i->snapshot_end > COMMIT_COMPACT_BYTES_MIN / 2 ? i->snapshot_end : COMMIT_COMPACT_BYTES_MIN / 2;
+	uint64_t base = i->snapshot_end > COMMIT_COMPACT_BYTES_MIN / 2
+				? i->snapshot_end
+				: COMMIT_COMPACT_BYTES_MIN / 2;
 
 	return c->snapshot != NULL && i->size > 2 * base && i->size > c->compact_at;
 }
@@ -126,7 +129,8 @@ sync_run(struct work_job *j)
 	c->job_error = wal_sync(c->wal);
 }
 
-/* Entries put so far become this round's; the disk may be full, then they wait and come first next time. */
+/* Entries put so far become this round's; the disk may be full, then they wait and come first next
+ * time. */
 static void
 take_batch(struct commit *c)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Group commit: WAL entries go in, callbacks come when they are durable; and work that must run under the WAL's lock. */
+/* Group commit: WAL entries go in, callbacks come when they are durable; and work that must run
+ * under the WAL's lock. */
 #ifndef MIMEO_AGENT_COMMIT_H
 #define MIMEO_AGENT_COMMIT_H
 
@@ -9,10 +10,12 @@
 struct work;
 
 /*
- * IDLE -> LOCKING (a worker waits for the lock) -> in the loop thread: catch up, run the locked jobs, append everything that was put -> SYNCING (a
- * worker) -> unlock, call the done callbacks -> IDLE or again. What is put while a round is under way waits for the next: batches
- * are of one entry when idle and of hundreds when flooded, by themselves. A failed catch-up, append or sync is fatal (fail stop): `fatal` is called
- * once, nothing is called after it. -ENOSPC on append is not fatal: the round is put off and tried again (commit_tick).
+ * IDLE -> LOCKING (a worker waits for the lock) -> in the loop thread: catch up, run the locked
+ * jobs, append everything that was put -> SYNCING (a worker) -> unlock, call the done callbacks ->
+ * IDLE or again. What is put while a round is under way waits for the next: batches are of one
+ * entry when idle and of hundreds when flooded, by themselves. A failed catch-up, append or sync is
+ * fatal (fail stop): `fatal` is called once, nothing is called after it. -ENOSPC on append is not
+ * fatal: the round is put off and tried again (commit_tick).
  */
 struct commit;
 
@@ -21,12 +24,14 @@ struct commit_done {
 	struct commit_done *next;
 };
 struct commit_locked {
-	void (*run)(struct commit_locked *j); /* the lock is held, the index is caught up; may put entries, which join this round */
+	void (*run)(struct commit_locked *j); /* the lock is held, the index is caught up; may put
+						 entries, which join this round */
 	struct commit_locked *next;
 };
 struct commit_owner {
 	void *arg;
-	void (*durable)(void *arg, uint64_t lsn); /* after each round: everything in the index is durable at this moment */
+	void (*durable)(void *arg, uint64_t lsn); /* after each round: everything in the index is
+						     durable at this moment */
 	void (*fatal)(void *arg, const char *what, int error);
 	uint64_t (*index_lsn)(void *arg);
 };
@@ -35,7 +40,8 @@ struct commit *commit_new(struct wal *wal, struct work *work, const struct commi
 void commit_free(struct commit *c);
 /* Frames an entry into the next round. */
 void commit_put(struct commit *c, const struct entry *e);
-/* d->done is called when all that was put so far is durable (at once in the next round if nothing was put). */
+/* d->done is called when all that was put so far is durable (at once in the next round if nothing
+ * was put). */
 void commit_then(struct commit *c, struct commit_done *d);
 void commit_under_lock(struct commit *c, struct commit_locked *j);
 /* Somebody else appended to the WAL: catch up soon. */
@@ -44,8 +50,10 @@ bool commit_idle(const struct commit *c);
 /* Time for a retry after -ENOSPC, and for compaction when it is due. */
 void commit_tick(struct commit *c, uint64_t now_ms);
 uint64_t commit_deadline(const struct commit *c);
-/* Compacts at the end of the next round if the file is over twice its live size and over WAL_COMPACT_BYTES_MIN. */
+/* Compacts at the end of the next round if the file is over twice its live size and over
+ * WAL_COMPACT_BYTES_MIN. */
 #define COMMIT_COMPACT_BYTES_MIN (16u * 1024 * 1024)
-void commit_compaction(struct commit *c, int (*snapshot)(void *arg, struct buf *out), void *arg, uint64_t (*wall_ms)(void *arg));
+void commit_compaction(struct commit *c, int (*snapshot)(void *arg, struct buf *out), void *arg,
+		       uint64_t (*wall_ms)(void *arg));
 
 #endif

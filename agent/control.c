@@ -21,7 +21,7 @@
 struct client {
 	struct control *c;
 	int fd;
-	bool all;         /* root or our own user */
+	bool all; /* root or our own user */
 	bool running, gone;
 	uint8_t in[4 + CONTROL_REQUEST_BYTES_MAX + 1];
 	size_t in_len;
@@ -115,7 +115,8 @@ static void
 flush(struct client *cl)
 {
 	while (cl->q.out.len > 0) {
-		ssize_t n = send(cl->fd, cl->q.out.data, cl->q.out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n =
+			send(cl->fd, cl->q.out.data, cl->q.out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -154,7 +155,8 @@ on_client(void *arg, uint32_t events)
 	char c;
 
 	read_request(cl);
-	if (cl->running && (events & (EPOLLIN | EPOLLHUP)) != 0 && recv(cl->fd, &c, 1, MSG_DONTWAIT) == 0)
+	if (cl->running && (events & (EPOLLIN | EPOLLHUP)) != 0 &&
+	    recv(cl->fd, &c, 1, MSG_DONTWAIT) == 0)
 		cl->gone = true;
 }
 
@@ -166,7 +168,8 @@ on_listen(void *arg, uint32_t events)
 
 	(void)events;
 	while ((fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		struct client *cl = c->nclients < CONTROL_CLIENTS_MAX ? calloc(1, sizeof(*cl)) : NULL;
+		struct client *cl =
+			c->nclients < CONTROL_CLIENTS_MAX ? calloc(1, sizeof(*cl)) : NULL;
 		struct ucred who;
 		socklen_t len = sizeof(who);
 
@@ -179,7 +182,8 @@ on_listen(void *arg, uint32_t events)
 		cl->fd = fd;
 		cl->events = EPOLLIN;
 		cl->moved_ms = c->n->now_ms;
-		cl->all = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == 0 || who.uid == geteuid());
+		cl->all = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+			  (who.uid == 0 || who.uid == geteuid());
 		cl->next = c->clients;
 		c->clients = cl;
 		c->nclients++;
@@ -228,7 +232,8 @@ listen_at(struct control *c)
 }
 
 int
-control_open(struct node *n, struct loop *loop, struct links *links, const char *file, struct control **out, char *err, size_t err_len)
+control_open(struct node *n, struct loop *loop, struct links *links, const char *file,
+	     struct control **out, char *err, size_t err_len)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	int r;

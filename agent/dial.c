@@ -37,9 +37,9 @@
 #define PROBE_EVERY_S 5
 #define PROBE_COUNT 2
 
-#define RETRY_MS 1000	/* while bytes wait, everything is tried again this often */
-#define LINGER_MS 5000	/* for the peer to close after the agent has gone */
-#define DATA_WINDOWS 4	/* memory for the window: small packets cost more than they carry */
+#define RETRY_MS 1000  /* while bytes wait, everything is tried again this often */
+#define LINGER_MS 5000 /* for the peer to close after the agent has gone */
+#define DATA_WINDOWS 4 /* memory for the window: small packets cost more than they carry */
 
 struct options {
 	struct hostport hp;
@@ -351,11 +351,11 @@ open_link(const struct options *o, int64_t deadline, int *fd)
 
 struct tube {
 	struct ssh *ssh;
-	int fd;		   /* the peer's sshd */
-	struct flow up;	   /* agent to peer */
+	int fd;            /* the peer's sshd */
+	struct flow up;    /* agent to peer */
 	struct flow down;  /* peer to agent */
 	bool agent_gone;   /* nobody reads at descriptor 0 any more */
-	bool eof_sent;	   /* the peer was told that up has ended */
+	bool eof_sent;     /* the peer was told that up has ended */
 	bool eof_passed;   /* the agent was told that down has ended */
 	int64_t linger_ms; /* when waiting for the peer's close ends; 0: not waiting */
 	struct ssh_end end;
@@ -518,7 +518,7 @@ exit_of(int err)
 		int err;
 		enum dial_exit status;
 	} table[] = {
-		{-ENOKEY, DIAL_KEY},	       {-ENOTSUP, DIAL_KEY},
+		{-ENOKEY, DIAL_KEY},           {-ENOTSUP, DIAL_KEY},
 		{-EKEYREJECTED, DIAL_HOSTKEY}, {-EACCES, DIAL_AUTH},
 		{-ECONNABORTED, DIAL_CONNECT}, {-ETIMEDOUT, DIAL_CONNECT},
 		{-ECANCELED, DIAL_CONNECT},    {-ECONNRESET, DIAL_LOST},
@@ -541,8 +541,9 @@ report_end(const struct tube *t)
 		return complain(DIAL_PEER, "the peer's end of the tube was killed");
 	if (t->end.status == 4)
 		return complain(DIAL_PEER, "the peer's agent does not run");
-	return complain(DIAL_PEER, "the peer's end of the tube ended with status %d: is its line "
-				   "in authorized_keys right?",
+	return complain(DIAL_PEER,
+			"the peer's end of the tube ended with status %d: is its line "
+			"in authorized_keys right?",
 			t->end.status);
 }
 

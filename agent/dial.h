@@ -35,14 +35,14 @@
 /* Exit status of dial. An end by a signal is none of these: somebody killed it. */
 enum dial_exit {
 	DIAL_CLOSED = 0,    /* the tube stood and was closed in order, by either side */
-	DIAL_USAGE = 2,	    /* bad arguments, or descriptor 0 is no stream socket */
+	DIAL_USAGE = 2,     /* bad arguments, or descriptor 0 is no stream socket */
 	DIAL_CONNECT = 10,  /* no such host, refused, timed out, or hung up before its first key */
 	DIAL_HOSTKEY = 11,  /* host key not in the file, not the one there, or revoked there */
-	DIAL_AUTH = 12,	    /* the peer's sshd does not accept this key for this user */
-	DIAL_KEY = 13,	    /* our key file, or the pinned host key, is not a usable ed25519 key */
+	DIAL_AUTH = 12,     /* the peer's sshd does not accept this key for this user */
+	DIAL_KEY = 13,      /* our key file, or the pinned host key, is not a usable ed25519 key */
 	DIAL_PROTOCOL = 14, /* no common algorithm, no channel, broken packets, no memory */
-	DIAL_LOST = 15,	    /* the tube stood, then the link or the peer's sshd went away */
-	DIAL_PEER = 16,	    /* the peer's command failed: its agent does not run, ... */
+	DIAL_LOST = 15,     /* the tube stood, then the link or the peer's sshd went away */
+	DIAL_PEER = 16,     /* the peer's command failed: its agent does not run, ... */
 };
 
 #endif

@@ -73,8 +73,8 @@ count(struct errors *e, const char *peer, const char *reason)
 }
 
 void
-errors_add(struct errors *e, uint64_t wall_ms, const char *peer, const char *reason, const void *path,
-	   size_t path_len, const char *text)
+errors_add(struct errors *e, uint64_t wall_ms, const char *peer, const char *reason,
+	   const void *path, size_t path_len, const char *text)
 {
 	struct error_row *r = &e->rows[e->added % ERRORS_KEPT_MAX];
 

@@ -8,18 +8,20 @@
 
 #include "proto/attr.h"
 
-#define ERRORS_KEPT_MAX 1000   /* newest ones; older ones are forgotten, the counters stay */
-#define ERRORS_COUNTERS_MAX 1024 /* distinct (peer, reason); beyond it they count under reason "other" */
+#define ERRORS_KEPT_MAX 1000 /* newest ones; older ones are forgotten, the counters stay */
+#define ERRORS_COUNTERS_MAX                                                                        \
+	1024 /* distinct (peer, reason); beyond it they count under reason "other" */
 
-/* Reasons are a fixed vocabulary: short words, documented in README: "connect", "hostkey", "auth", "protocol", "identity", "hash", "gone",
- * "nospace", "io", "permission", "busy", "path", "timeout", "delta", "wal". */
+/* Reasons are a fixed vocabulary: short words, documented in README: "connect", "hostkey", "auth",
+ * "protocol", "identity", "hash", "gone", "nospace", "io", "permission", "busy", "path", "timeout",
+ * "delta", "wal". */
 struct error_row {
 	uint64_t wall_ms;
-	char peer[64];   /* empty: local */
+	char peer[64];      /* empty: local */
 	const char *reason; /* static string */
-	char *path;      /* bytes, may be NULL */
+	char *path;         /* bytes, may be NULL */
 	size_t path_len;
-	char *text;      /* one line */
+	char *text; /* one line */
 };
 struct error_counter {
 	char peer[64];
@@ -31,10 +33,12 @@ struct errors;
 struct errors *errors_new(void);
 void errors_free(struct errors *e);
 /* reason must be a string literal. Out of memory: counted, not kept. */
-void errors_add(struct errors *e, uint64_t wall_ms, const char *peer, const char *reason, const void *path, size_t path_len, const char *text);
+void errors_add(struct errors *e, uint64_t wall_ms, const char *peer, const char *reason,
+		const void *path, size_t path_len, const char *text);
 /* Newest first; NULL behind the last. */
 const struct error_row *errors_row(const struct errors *e, size_t i);
-const struct error_counter *errors_counter(const struct errors *e, size_t i); /* NULL behind the last */
+const struct error_counter *errors_counter(const struct errors *e,
+					   size_t i); /* NULL behind the last */
 uint64_t errors_total(const struct errors *e);
 
 #endif

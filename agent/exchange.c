@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Links and peers: who is connected, what each holds and has applied, and where each message goes. */
+/* Links and peers: who is connected, what each holds and has applied, and where each message goes.
+ */
 #include "config.h"
 
 #include "agent/exchange_internal.h"
@@ -218,7 +219,8 @@ exchange_over(const struct link *l, char *why, size_t why_len, uint8_t *code)
 
 /* ---- HELLO ---- */
 
-/* Of two connections between the same nodes both sides keep the one that the smaller name dialled; of two from the same dialler the newer. */
+/* Of two connections between the same nodes both sides keep the one that the smaller name dialled;
+ * of two from the same dialler the newer. */
 static bool
 keep_new(const struct link *mine, const struct link *other)
 {
@@ -246,7 +248,8 @@ opened(struct link *l, const struct msg *hello)
 	}
 	if (p->link != NULL)
 		session_bye(p->link->s, CODE_DUPLICATE, msg_code_text(CODE_DUPLICATE));
-	if (p->store != hello->store) { /* another store under this name: what the old one had applied is void */
+	if (p->store != hello->store) { /* another store under this name: what the old one had
+					   applied is void */
 		dotset_clear(&p->acked);
 		p->store = hello->store;
 	}
@@ -256,7 +259,8 @@ opened(struct link *l, const struct msg *hello)
 	p->reconnects++;
 	p->last_error[0] = '\0';
 	l->open = true;
-	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled", log_s("peer", p->name));
+	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled",
+	    log_s("peer", p->name));
 	link_opened(l, hello->digest == l->digest);
 	fetch_peers_changed(x->n->fetch);
 }
@@ -299,7 +303,12 @@ exchange_ask_forget(struct peer *p, struct ask *a)
 int
 exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob, size_t len)
 {
-	return session_send(l->s, &(struct msg){.type = MSG_TELL, .id = id, .code = code, .last = last, .bytes = blob, .len = len});
+	return session_send(l->s, &(struct msg){.type = MSG_TELL,
+						.id = id,
+						.code = code,
+						.last = last,
+						.bytes = blob,
+						.len = len});
 }
 
 void
@@ -402,7 +411,8 @@ over(struct link *l)
 	}
 	if (code == CODE_DUPLICATE || code == CODE_SHUTDOWN)
 		return;
-	LOG(n->log, LOG_WARN, "peer.closed", why, log_s("peer", name), log_s("by", remote ? "peer" : "this node"));
+	LOG(n->log, LOG_WARN, "peer.closed", why, log_s("peer", name),
+	    log_s("by", remote ? "peer" : "this node"));
 	errors_add(n->errors, n->wall_ms, name,
 		   code == CODE_IDENTITY  ? "identity"
 		   : code == CODE_TIMEOUT ? "timeout"
@@ -485,7 +495,8 @@ exchange_wants_input(const struct link *l)
 	return !exchange_full(l->x);
 }
 
-/* The safety net: at the latest every sync.interval each peer hears what changed, whatever happened to the announcement. */
+/* The safety net: at the latest every sync.interval each peer hears what changed, whatever happened
+ * to the announcement. */
 static void
 interval(struct exchange *x)
 {

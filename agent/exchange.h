@@ -8,32 +8,41 @@
 
 /*
  * Rules (README, "How it works"; proto/PROTOCOL.md):
- * - Nothing leaves before it is durable: records up to the last durable lsn, sets (SEEN, UPTO, ACK) only right after a durable round.
- * - On OPENED: ORIGINs as needed, SEEN (all I hold) unless the digests are equal, ACK reset (all I have applied), the member table.
- * - A cursor walks the index in log order: a record that the peer does not hold is sent: at once if its origin is ours, or if the peer asked for the
- *   whole (its SEEN was just received: catch-up); otherwise after RELAY_MS, if the peer still lacks it. Small content is inlined.
- * - UPTO (what I hold, minus what was vouched for in this session) when the cursor is at the durable end and nothing waits for RELAY_MS.
- * - What comes: a record whose dot I have seen is dropped; others are put as KNOWN; UPTO is put as VECTOR behind them. SEEN, UPTO, RECORD, ACK all teach what the peer holds.
+ * - Nothing leaves before it is durable: records up to the last durable lsn, sets (SEEN, UPTO, ACK)
+ * only right after a durable round.
+ * - On OPENED: ORIGINs as needed, SEEN (all I hold) unless the digests are equal, ACK reset (all I
+ * have applied), the member table.
+ * - A cursor walks the index in log order: a record that the peer does not hold is sent: at once if
+ * its origin is ours, or if the peer asked for the whole (its SEEN was just received: catch-up);
+ * otherwise after RELAY_MS, if the peer still lacks it. Small content is inlined.
+ * - UPTO (what I hold, minus what was vouched for in this session) when the cursor is at the
+ * durable end and nothing waits for RELAY_MS.
+ * - What comes: a record whose dot I have seen is dropped; others are put as KNOWN; UPTO is put as
+ * VECTOR behind them. SEEN, UPTO, RECORD, ACK all teach what the peer holds.
  */
 #define EXCHANGE_RELAY_MS 50
-#define EXCHANGE_SET_MS 20        /* SEEN and UPTO are sent at most so often */
-#define EXCHANGE_INBOX_BYTES_MAX (64u * 1024 * 1024) /* inlined content waiting to be staged; above it content is left to be fetched */
-#define EXCHANGE_RECORDS_MAX 20000 /* received records not yet durable; above it no input is taken from peers */
+#define EXCHANGE_SET_MS 20 /* SEEN and UPTO are sent at most so often */
+#define EXCHANGE_INBOX_BYTES_MAX                                                                   \
+	(64u * 1024 *                                                                              \
+	 1024) /* inlined content waiting to be staged; above it content is left to be fetched */
+#define EXCHANGE_RECORDS_MAX                                                                       \
+	20000 /* received records not yet durable; above it no input is taken from peers */
 
 /* One connection. */
 struct link;
 /* One member as this node sees it, connected or not. Lives as long as the exchange. */
 struct peer {
 	char name[MEMBER_NAME_BYTES_MAX + 1];
-	struct link *link;     /* the open session that is used; NULL: none */
-	struct dotset acked;   /* what it has applied, from itself or relayed */
-	struct dotset seen;    /* what it is known to hold */
+	struct link *link;   /* the open session that is used; NULL: none */
+	struct dotset acked; /* what it has applied, from itself or relayed */
+	struct dotset seen;  /* what it is known to hold */
 	uint64_t store;
 	uint64_t contact_ms;   /* wall clock of the last byte from it; 0 never */
 	uint64_t connected_ms; /* wall clock since when; 0 not connected */
 	uint64_t reconnects;
-	uint64_t bytes_in, bytes_out;   /* of closed sessions; add session_stats of the open one */
-	uint64_t inline_in, delta_in, whole_in, inline_out, delta_out, whole_out; /* content bytes by kind */
+	uint64_t bytes_in, bytes_out; /* of closed sessions; add session_stats of the open one */
+	uint64_t inline_in, delta_in, whole_in, inline_out, delta_out,
+		whole_out;             /* content bytes by kind */
 	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
 	char last_error[256];
 	struct peer *next;
@@ -45,24 +54,31 @@ struct peer *exchange_peers(const struct exchange *x); /* all members but this n
 struct peer *exchange_peer(const struct exchange *x, const char *name);
 
 /*
- * A new connection with a peer whose identity its key proved. dialled: this node dialled. NULL: out of memory. Bytes go through
- * exchange_input / exchange_output; the link is freed by exchange_closed.
+ * A new connection with a peer whose identity its key proved. dialled: this node dialled. NULL: out
+ * of memory. Bytes go through exchange_input / exchange_output; the link is freed by
+ * exchange_closed.
  */
 struct link *exchange_connect(struct exchange *x, const char *peer, bool dialled);
-size_t exchange_input(struct link *l, const void *bytes, size_t len); /* bytes taken: fewer is back-pressure */
+size_t exchange_input(struct link *l, const void *bytes,
+		      size_t len); /* bytes taken: fewer is back-pressure */
 const uint8_t *exchange_output(struct link *l, size_t *len);
 void exchange_consumed(struct link *l, size_t n);
-bool exchange_over(const struct link *l, char *why, size_t why_len, uint8_t *code); /* the session is closed: write out what is left, then exchange_closed */
-/* The connection is gone: everything that waited for it is given back. why: for people. Frees the link. */
+bool exchange_over(
+	const struct link *l, char *why, size_t why_len,
+	uint8_t *code); /* the session is closed: write out what is left, then exchange_closed */
+/* The connection is gone: everything that waited for it is given back. why: for people. Frees the
+ * link. */
 void exchange_closed(struct link *l, const char *why);
-/* Does input wait (back-pressure), so that exchange_input should be called again later? The shell asks after node_tick. */
+/* Does input wait (back-pressure), so that exchange_input should be called again later? The shell
+ * asks after node_tick. */
 bool exchange_wants_input(const struct link *l);
 bool exchange_wants_output(const struct link *l);
 
 /* For the parts. */
 struct session *link_session(struct link *l);
 struct peer *link_peer(struct link *l);
-/* Inlined content of a record that is on its way through the WAL: ownership of the malloc'ed bytes goes to the caller. NULL: none. */
+/* Inlined content of a record that is on its way through the WAL: ownership of the malloc'ed bytes
+ * goes to the caller. NULL: none. */
 uint8_t *exchange_inlined(struct exchange *x, struct dot dot, size_t *len);
 /* Calls f for each connected peer; stops and returns the first non-NULL. */
 struct peer *exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *arg), void *arg);
@@ -71,22 +87,27 @@ void exchange_durable(struct exchange *x, uint64_t lsn);
 void exchange_tick(struct exchange *x);
 uint64_t exchange_deadline(const struct exchange *x);
 void exchange_member(struct exchange *x, const struct member *m);
-/* How much of what is held here the peer has not applied: records that survive, their bytes, wall ms of the oldest (0: none). */
+/* How much of what is held here the peer has not applied: records that survive, their bytes, wall
+ * ms of the oldest (0: none). */
 struct lack {
 	uint64_t count, bytes, oldest_ms;
 };
 struct lack exchange_lack(const struct exchange *x, const struct peer *p);
-/* Ask a peer something about a path or its store (ASK/TELL). done is called for each part and at the end (last), or with CODE_ERROR when the link closes. */
+/* Ask a peer something about a path or its store (ASK/TELL). done is called for each part and at
+ * the end (last), or with CODE_ERROR when the link closes. */
 struct ask {
 	void (*tell)(struct ask *a, uint8_t code, bool last, const uint8_t *blob, size_t len);
 	uint32_t id;
 	struct ask *next;
 };
-NODISCARD int exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len, struct ask *a);
+NODISCARD int exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len,
+			   struct ask *a);
 void exchange_ask_forget(struct peer *p, struct ask *a);
 /* Who answers questions of peers: set by the owner. reply through exchange_tell. */
-typedef void (*exchange_asked)(void *arg, struct link *l, uint32_t id, uint8_t what, const uint8_t *blob, size_t len);
+typedef void (*exchange_asked)(void *arg, struct link *l, uint32_t id, uint8_t what,
+			       const uint8_t *blob, size_t len);
 void exchange_on_ask(struct exchange *x, exchange_asked f, void *arg);
-NODISCARD int exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob, size_t len);
+NODISCARD int exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob,
+			    size_t len);
 
 #endif

@@ -22,9 +22,9 @@ struct exchange {
 	uint64_t durable;       /* lsn: records up to it may leave */
 	struct {
 		uint64_t ms, lsn;
-	} marks[MARKS_MAX];     /* what was durable when: records are relayed EXCHANGE_RELAY_MS later */
+	} marks[MARKS_MAX]; /* what was durable when: records are relayed EXCHANGE_RELAY_MS later */
 	size_t nmarks;
-	struct map inbox;       /* inlined content by dot */
+	struct map inbox; /* inlined content by dot */
 	size_t inbox_bytes;
 	exchange_asked asked;
 	void *asked_arg;
@@ -35,18 +35,18 @@ struct link {
 	struct session *s;
 	struct peer *peer;
 	bool dialled, open, over;
-	bool seen_all;          /* the peer has said all it holds (or it holds the same as we do) */
-	bool catching_up;       /* until the first UPTO is out: everything is sent without delay */
+	bool seen_all;    /* the peer has said all it holds (or it holds the same as we do) */
+	bool catching_up; /* until the first UPTO is out: everything is sent without delay */
 	bool sets_due;
-	uint64_t digest;        /* of what we held when our HELLO was made */
-	struct dotset told;     /* what the peer knows that we hold */
-	struct dotset vouched;  /* what UPTO has said in this session */
+	uint64_t digest;       /* of what we held when our HELLO was made */
+	struct dotset told;    /* what the peer knows that we hold */
+	struct dotset vouched; /* what UPTO has said in this session */
 	struct dotset told_acked;
-	struct dotset upto;     /* UPTO coming in, frame by frame */
+	struct dotset upto; /* UPTO coming in, frame by frame */
 	struct dotset relayed;
-	struct vv origins;      /* origins told in this session; seq 1 */
+	struct vv origins; /* origins told in this session; seq 1 */
 	struct index_cursor own, relay;
-	uint64_t sets_ms;       /* when SEEN or UPTO was last sent */
+	uint64_t sets_ms; /* when SEEN or UPTO was last sent */
 	uint32_t ask_id;
 	struct ask *asks;
 	struct link *next;

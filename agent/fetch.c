@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Content into the stage: which source, which peer, how much credit; the bytes themselves are written by intake.c in workers. */
+/* Content into the stage: which source, which peer, how much credit; the bytes themselves are
+ * written by intake.c in workers. */
 #include "config.h"
 
 #include "agent/fetch.h"
@@ -21,19 +22,19 @@
 struct active {
 	struct fetch *f;
 	struct fetch_job *j;
-	struct intake *in;       /* writes and hashes; NULL before the source is chosen */
-	struct link *link;       /* where it comes from; NULL: here, or still to be chosen */
+	struct intake *in; /* writes and hashes; NULL before the source is chosen */
+	struct link *link; /* where it comes from; NULL: here, or still to be chosen */
 	uint32_t stream;
-	uint64_t granted;        /* bytes of content that the peer may have sent in all */
-	uint64_t arrived;        /* of those */
-	uint64_t offset;         /* where this stream began */
-	bool ended;              /* END came, or the link went */
-	bool good;               /* it was END with CODE_OK */
+	uint64_t granted; /* bytes of content that the peer may have sent in all */
+	uint64_t arrived; /* of those */
+	uint64_t offset;  /* where this stream began */
+	bool ended;       /* END came, or the link went */
+	bool good;        /* it was END with CODE_OK */
 	enum { STAY, WAIT_PEER, NEXT_PEER } then; /* once everything that came is written */
 	bool delta;
-	bool no_delta;           /* a delta failed or was useless: whole, from now on */
+	bool no_delta; /* a delta failed or was useless: whole, from now on */
 	bool large;
-	bool wrong;              /* some content came and had another hash */
+	bool wrong;                   /* some content came and had another hash */
 	const char *tried[TRIED_MAX]; /* names of peers: live as long as the exchange */
 	unsigned ntried;
 	struct active *prev, *next;
@@ -46,7 +47,8 @@ struct fetch_list {
 
 struct fetch {
 	struct node *n;
-	struct fetch_list active, waiting, low; /* waiting: not begun, or no peer has it at the moment */
+	struct fetch_list active, waiting,
+		low; /* waiting: not begun, or no peer has it at the moment */
 	bool peers_changed;
 	bool running;
 	uint64_t retry_ms;
@@ -142,7 +144,8 @@ window(struct link *l)
 {
 	const struct session_stats *st = session_stats(link_session(l));
 
-	/* At 250 MB/s, 1 MiB is 4 ms of round trip; what is longer needs more in flight, up to 16 MiB. */
+	/* At 250 MB/s, 1 MiB is 4 ms of round trip; what is longer needs more in flight, up to 16
+	 * MiB. */
 	if (st->rtt_ms <= 4)
 		return FETCH_WINDOW_BYTES;
 	return st->rtt_ms >= 64 ? 16ull * FETCH_WINDOW_BYTES : FETCH_WINDOW_BYTES * st->rtt_ms / 4;
@@ -177,7 +180,8 @@ choose(const struct active *a, bool *exists)
 		*exists = true;
 		now = in_flight(f, p->link, &streams);
 		if (streams >= SESSION_STREAMS_MAX / 2 ||
-		    (now >= window(p->link) && a->j->rec->size > SMALL_BYTES) || now >= 2 * window(p->link))
+		    (now >= window(p->link) && a->j->rec->size > SMALL_BYTES) ||
+		    now >= 2 * window(p->link))
 			continue;
 		if (now < least) {
 			least = now;
@@ -304,7 +308,8 @@ wrong_content(struct active *a)
 	const struct record *r = a->j->rec;
 
 	a->wrong = true;
-	LOG(n->log, LOG_ERROR, "fetch.hash", "content does not have the hash that its record says; it was thrown away",
+	LOG(n->log, LOG_ERROR, "fetch.hash",
+	    "content does not have the hash that its record says; it was thrown away",
 	    log_b("path", r->path, r->path_len), log_s("peer", a->j->from));
 	errors_add(n->errors, n->wall_ms, a->j->from, "hash", r->path, r->path_len,
 		   "content did not have its hash and was thrown away");
@@ -356,7 +361,8 @@ complete(struct active *a, int error)
 		(void)!session_cancel(link_session(a->link), a->stream);
 	a->link = NULL;
 	a->ended = true;
-	intake_restart(a->in); /* READY follows; what lay here was not what the index thought: then a peer is asked */
+	intake_restart(a->in); /* READY follows; what lay here was not what the index thought: then
+				  a peer is asked */
 }
 
 static void
@@ -433,7 +439,8 @@ static void
 start(struct active *a)
 {
 	struct node *n = a->f->n;
-	struct intake_opts o = {n->tree, n->work, a->j->rec, a->j->stage, a->j->uid, a->j->gid, intake_event, a};
+	struct intake_opts o = {n->tree,   n->work,   a->j->rec,    a->j->stage,
+				a->j->uid, a->j->gid, intake_event, a};
 	int e = room_for(n, a->j->rec->size);
 
 	if (e == 0 && (a->in = intake_new(&o)) == NULL)
@@ -633,7 +640,9 @@ fetch_tick(struct fetch *f)
 uint64_t
 fetch_deadline(const struct fetch *f)
 {
-	return f->peers_changed && f->active.n < FETCH_ACTIVE_MAX && f->waiting.n + f->low.n > 0 ? 0 : UINT64_MAX;
+	return f->peers_changed && f->active.n < FETCH_ACTIVE_MAX && f->waiting.n + f->low.n > 0
+		       ? 0
+		       : UINT64_MAX;
 }
 
 struct fetch *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One file being staged. One worker job at a time; what comes meanwhile is collected for the next. */
+/* One file being staged. One worker job at a time; what comes meanwhile is collected for the next.
+ */
 #include "config.h"
 
 #include "agent/intake.h"
@@ -20,16 +21,16 @@ enum op { OP_NONE, OP_BYTES, OP_COPY, OP_RESUME, OP_RESTART, OP_WRITE, OP_FINISH
 struct intake {
 	struct intake_opts o;
 	struct work_job job;
-	enum op op;            /* in the worker */
+	enum op op; /* in the worker */
 	bool busy, dead, restart;
 	int error;
-	struct tfile *file;    /* the stage file */
-	struct tfile *from;    /* OP_COPY */
+	struct tfile *file; /* the stage file */
+	struct tfile *from; /* OP_COPY */
 	struct hash *hash;
-	uint64_t have;         /* bytes written and hashed */
+	uint64_t have; /* bytes written and hashed */
 	uint64_t flushed;
-	struct buf coming;     /* from the stream, for the next OP_WRITE */
-	struct buf writing;    /* in the worker; OP_BYTES: all of it */
+	struct buf coming;  /* from the stream, for the next OP_WRITE */
+	struct buf writing; /* in the worker; OP_BYTES: all of it */
 	struct sig sig;
 	/* delta */
 	struct tfile *base;
@@ -227,8 +228,9 @@ work_run(struct work_job *j)
 {
 	struct intake *in = (struct intake *)((char *)j - offsetof(struct intake, job));
 	static int (*const ops[])(struct intake *) = {
-		[OP_BYTES] = do_bytes, [OP_COPY] = do_copy,     [OP_RESUME] = do_resume, [OP_RESTART] = empty_stage,
-		[OP_WRITE] = do_write, [OP_FINISH] = do_finish, [OP_SIGN] = do_sign,
+		[OP_BYTES] = do_bytes,      [OP_COPY] = do_copy,   [OP_RESUME] = do_resume,
+		[OP_RESTART] = empty_stage, [OP_WRITE] = do_write, [OP_FINISH] = do_finish,
+		[OP_SIGN] = do_sign,
 	};
 
 	in->error = ops[in->op](in);

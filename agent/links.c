@@ -26,34 +26,36 @@
 #define READ_BYTES (256u * 1024)
 #define REDIAL_BASE_MS 250
 #define HAND_ON_MS 1000
-#define COURTESY_MS 200 /* the larger name waits so long before its first dial, so that two nodes do not dial each other */
+#define COURTESY_MS                                                                                \
+	200 /* the larger name waits so long before its first dial, so that two nodes do not dial  \
+	       each other */
 
 /* Dials one member. */
 struct dialler {
 	char name[MEMBER_NAME_BYTES_MAX + 1];
 	struct backoff backoff;
-	uint64_t at_ms;      /* not before */
-	unsigned next;       /* which of its addresses is next */
-	struct tube *tube;   /* while the child runs */
+	uint64_t at_ms;    /* not before */
+	unsigned next;     /* which of its addresses is next */
+	struct tube *tube; /* while the child runs */
 	struct dialler *later;
 };
 
 struct tube {
 	struct links *k;
 	int fd;
-	uint32_t events;     /* what the loop watches for */
-	struct link *link;   /* NULL: the header line has not come */
+	uint32_t events;   /* what the loop watches for */
+	struct link *link; /* NULL: the header line has not come */
 	char name[MEMBER_NAME_BYTES_MAX + 1];
 	char header[ATTACH_HEADER_MAX];
 	size_t header_len;
 	uint64_t born_ms;
-	uint8_t *held;       /* read, but not taken by the session yet */
+	uint8_t *held; /* read, but not taken by the session yet */
 	size_t held_len, held_at;
 	bool eof, shut;
-	uint64_t shut_ms;    /* BYE is out: the child gets so long to hand it on */
+	uint64_t shut_ms; /* BYE is out: the child gets so long to hand it on */
 	struct dialler *dialler;
 	pid_t pid;
-	int pidfd;           /* -1: not a child's, or it has ended */
+	int pidfd; /* -1: not a child's, or it has ended */
 	int status;
 	bool reaped, opened;
 	struct tube *next;
@@ -122,7 +124,8 @@ dial_over(struct tube *t)
 	if (d == NULL)
 		return;
 	why = dial_reason(t->status, &reason);
-	if (t->reaped && !t->opened && !(WIFEXITED(t->status) && WEXITSTATUS(t->status) == DIAL_CLOSED))
+	if (t->reaped && !t->opened &&
+	    !(WIFEXITED(t->status) && WEXITSTATUS(t->status) == DIAL_CLOSED))
 		dial_failed(d, why, reason);
 	if (t->opened)
 		backoff_reset(&d->backoff);
@@ -187,7 +190,8 @@ static void
 feed(struct tube *t)
 {
 	while (t->held_at < t->held_len) {
-		size_t took = exchange_input(t->link, t->held + t->held_at, t->held_len - t->held_at);
+		size_t took =
+			exchange_input(t->link, t->held + t->held_at, t->held_len - t->held_at);
 
 		if (took == 0)
 			return;
@@ -232,7 +236,9 @@ header_done(struct tube *t)
 	for (const struct tube *o = t->k->tubes; o != NULL; o = o->next)
 		same += strcmp(o->name, t->name) == 0;
 	if (exchange_peer(n->exchange, t->name) == NULL || same > LINKS_PEER_TUBES_MAX) {
-		const char *why = same > LINKS_PEER_TUBES_MAX ? "too many connections of this peer" : "its key is known, but it is not a member";
+		const char *why = same > LINKS_PEER_TUBES_MAX
+					  ? "too many connections of this peer"
+					  : "its key is known, but it is not a member";
 
 		LOG(n->log, LOG_WARN, "attach.refused", why, log_s("peer", t->name));
 		errors_add(n->errors, n->wall_ms, t->name, "identity", NULL, 0, why);
@@ -264,7 +270,8 @@ read_header(struct tube *t)
 
 /* ---- events ---- */
 
-/* Our last words may still be in the child's hands: it ends by itself when it has passed them on. */
+/* Our last words may still be in the child's hands: it ends by itself when it has passed them on.
+ */
 static bool
 handing_on(struct tube *t)
 {
@@ -302,7 +309,8 @@ tube_turn(struct tube *t)
 		tube_close(t, why);
 		return;
 	}
-	want = (t->held_len == 0 && !t->eof ? EPOLLIN : 0u) | (exchange_wants_output(t->link) && !t->eof ? EPOLLOUT : 0u);
+	want = (t->held_len == 0 && !t->eof ? EPOLLIN : 0u) |
+	       (exchange_wants_output(t->link) && !t->eof ? EPOLLOUT : 0u);
 	if (want != t->events && loop_fd_mod(t->k->loop, t->fd, want) == 0)
 		t->events = want;
 }
@@ -342,7 +350,12 @@ tube_new(struct links *k, int fd)
 	if (t == NULL)
 		return NULL;
 	t->held = malloc(READ_BYTES);
-	*t = (struct tube){.k = k, .fd = fd, .held = t->held, .pidfd = -1, .born_ms = k->n->now_ms, .events = EPOLLIN};
+	*t = (struct tube){.k = k,
+			   .fd = fd,
+			   .held = t->held,
+			   .pidfd = -1,
+			   .born_ms = k->n->now_ms,
+			   .events = EPOLLIN};
 	if (t->held == NULL || loop_fd_add(k->loop, fd, EPOLLIN, on_tube, t) < 0) {
 		free(t->held);
 		free(t);
@@ -360,7 +373,8 @@ trusted(int fd)
 	struct ucred who;
 	socklen_t len = sizeof(who);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == 0 || who.uid == geteuid());
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+	       (who.uid == 0 || who.uid == geteuid());
 }
 
 static void
@@ -372,7 +386,8 @@ on_listen(void *arg, uint32_t events)
 	(void)events;
 	while ((fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
 		if (k->ntubes >= LINKS_TUBES_MAX || !trusted(fd) || tube_new(k, fd) == NULL) {
-			LOG(k->n->log, LOG_WARN, "attach.refused", "too many connections, or not this user's");
+			LOG(k->n->log, LOG_WARN, "attach.refused",
+			    "too many connections, or not this user's");
 			close(fd);
 		}
 	}
@@ -411,13 +426,26 @@ pick_address(const char *list, unsigned i, struct hostport *hp)
 }
 
 static int
-start_child(struct links *k, struct dialler *d, const struct member *m, const struct hostport *hp, int fd, struct tube *t)
+start_child(struct links *k, struct dialler *d, const struct member *m, const struct hostport *hp,
+	    int fd, struct tube *t)
 {
 	char path[4096], port[8];
 	const struct settings *c = k->n->conf;
 	const char *user = m->user[0] != '\0' ? m->user : c->ssh_user;
-	const char *argv[] = {"dial",	    "--host", hp->host,	    "--port",	     port, "--user", user,
-			      "--key",	    c->ssh_key,	 "--known-hosts", c->ssh_known_hosts, "--bind-name", d->name, NULL};
+	const char *argv[] = {"dial",
+			      "--host",
+			      hp->host,
+			      "--port",
+			      port,
+			      "--user",
+			      user,
+			      "--key",
+			      c->ssh_key,
+			      "--known-hosts",
+			      c->ssh_known_hosts,
+			      "--bind-name",
+			      d->name,
+			      NULL};
 
 	snprintf(path, sizeof(path), "%s/dial", libexec());
 	snprintf(port, sizeof(port), "%u", hp->port);
@@ -448,7 +476,8 @@ dial(struct links *k, struct dialler *d, const struct member *m)
 	if (e == 0)
 		t->link = exchange_connect(k->n->exchange, d->name, true);
 	if (e < 0 || t->link == NULL || loop_fd_add(k->loop, t->pidfd, EPOLLIN, on_child, t) < 0) {
-		LOG(k->n->log, LOG_ERROR, "dial.start", "the dialling program cannot be started", log_s("dir", libexec()), log_err(e));
+		LOG(k->n->log, LOG_ERROR, "dial.start", "the dialling program cannot be started",
+		    log_s("dir", libexec()), log_err(e));
 		tube_close(t, "the dialling program cannot be started");
 		return;
 	}
@@ -468,7 +497,8 @@ dialler_of(struct links *k, const char *name)
 	if (d == NULL)
 		return NULL;
 	snprintf(d->name, sizeof(d->name), "%s", name);
-	backoff_init(&d->backoff, REDIAL_BASE_MS, (uint32_t)k->n->conf->retry_max_ms, node_random(k->n));
+	backoff_init(&d->backoff, REDIAL_BASE_MS, (uint32_t)k->n->conf->retry_max_ms,
+		     node_random(k->n));
 	d->at_ms = k->n->now_ms + (strcmp(k->n->conf->name, name) > 0 ? COURTESY_MS : 0);
 	d->later = k->diallers;
 	k->diallers = d;

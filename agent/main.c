@@ -28,8 +28,8 @@
 #include "proto/walfile.h"
 
 #define WORKERS 4
-#define GUARD_MS 2000        /* how often the root is looked at */
-#define FILES_WANTED 65536   /* descriptors: staged files, peers, clients */
+#define GUARD_MS 2000      /* how often the root is looked at */
+#define FILES_WANTED 65536 /* descriptors: staged files, peers, clients */
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_HALTED = 5 };
 
@@ -182,9 +182,11 @@ take_lock(struct agent *a)
 	snprintf(path, sizeof(path), "%s/agent.lock", a->conf->state);
 	a->lock = lifelock_take(path);
 	if (a->lock == -EBUSY)
-		snprintf(a->err, sizeof(a->err), "%s: another mimeo-agent runs on this state directory", path);
+		snprintf(a->err, sizeof(a->err),
+			 "%s: another mimeo-agent runs on this state directory", path);
 	else if (a->lock < 0)
-		snprintf(a->err, sizeof(a->err), "%s: %s (was `mimeo init` run?)", path, strerror(-a->lock));
+		snprintf(a->err, sizeof(a->err), "%s: %s (was `mimeo init` run?)", path,
+			 strerror(-a->lock));
 	return a->lock < 0 ? a->lock : 0;
 }
 
@@ -196,7 +198,8 @@ watch_wal(struct agent *a)
 
 	a->notify = notify_new();
 	if (a->notify == NULL) {
-		snprintf(a->err, sizeof(a->err), "no inotify instance: raise fs.inotify.max_user_instances");
+		snprintf(a->err, sizeof(a->err),
+			 "no inotify instance: raise fs.inotify.max_user_instances");
 		return -EMFILE;
 	}
 	snprintf(path, sizeof(path), "%s/wal", a->conf->state);
@@ -236,7 +239,8 @@ open_node(struct agent *a)
 	int r = node_open(&o, &a->node);
 
 	if (r < 0)
-		snprintf(a->err, sizeof(a->err), "%s/wal: cannot be opened: %s", a->conf->state, strerror(-r));
+		snprintf(a->err, sizeof(a->err), "%s/wal: cannot be opened: %s", a->conf->state,
+			 strerror(-r));
 	return r;
 }
 
@@ -247,8 +251,9 @@ open_home(struct agent *a)
 	int r = walfile_open(a->conf->state, &a->walfile);
 
 	if (r < 0) {
-		snprintf(a->err, sizeof(a->err), "%s: cannot be used as state directory: %s%s", a->conf->state,
-			 strerror(-r), r == -EPERM ? " (it must be this user's, mode 0700)" : "");
+		snprintf(a->err, sizeof(a->err), "%s: cannot be used as state directory: %s%s",
+			 a->conf->state, strerror(-r),
+			 r == -EPERM ? " (it must be this user's, mode 0700)" : "");
 		return r;
 	}
 	dev = walfile_dev(a->walfile);
@@ -272,10 +277,13 @@ open_all(struct agent *a)
 		return refuse(a, EXIT_FAILED);
 	if (home_guard(a->tree, wal_info(a->node->wal), a->conf->root, a->err, sizeof(a->err)) < 0)
 		return refuse(a, EXIT_HALTED);
-	if (watch_wal(a) < 0 || links_open(a->node, a->loop, &a->links, a->err, sizeof(a->err)) < 0 ||
-	    control_open(a->node, a->loop, a->links, a->file, &a->control, a->err, sizeof(a->err)) < 0)
+	if (watch_wal(a) < 0 ||
+	    links_open(a->node, a->loop, &a->links, a->err, sizeof(a->err)) < 0 ||
+	    control_open(a->node, a->loop, a->links, a->file, &a->control, a->err, sizeof(a->err)) <
+		    0)
 		return refuse(a, EXIT_FAILED);
-	return members_start(a->node, a->err, sizeof(a->err)) < 0 ? refuse(a, EXIT_FAILED) : EXIT_OK;
+	return members_start(a->node, a->err, sizeof(a->err)) < 0 ? refuse(a, EXIT_FAILED)
+								  : EXIT_OK;
 }
 
 static void
@@ -316,7 +324,8 @@ run(struct agent *a)
 
 	a->loop = loop_new();
 	if (a->loop == NULL || loop_signal(a->loop, SIGTERM, on_stop, a) < 0 ||
-	    loop_signal(a->loop, SIGINT, on_stop, a) < 0 || loop_signal(a->loop, SIGHUP, on_reload, a) < 0) {
+	    loop_signal(a->loop, SIGINT, on_stop, a) < 0 ||
+	    loop_signal(a->loop, SIGHUP, on_reload, a) < 0) {
 		snprintf(a->err, sizeof(a->err), "no event loop: %s", strerror(errno));
 		return refuse(a, EXIT_FAILED);
 	}
@@ -334,16 +343,19 @@ run(struct agent *a)
 
 /* ---- arguments ---- */
 
-static const char help[] = "usage: mimeo-agent [-c FILE]\n"
-			   "\n"
-			   "Keeps a directory the same on several servers: exchanges what mimeo-watcher logs with the other\n"
-			   "members, fetches content and applies it. Runs in the foreground and logs to standard error.\n"
-			   "\n"
-			   "  -c FILE     configuration (else $MIMEO_CONF, else " SYSCONFDIR "/mimeo/mimeo.conf)\n"
-			   "  --help      this text\n"
-			   "  --version   the version\n"
-			   "\n"
-			   "example: mimeo-agent -c /etc/mimeo/mimeo.conf\n";
+static const char help[] =
+	"usage: mimeo-agent [-c FILE]\n"
+	"\n"
+	"Keeps a directory the same on several servers: exchanges what mimeo-watcher logs with the "
+	"other\n"
+	"members, fetches content and applies it. Runs in the foreground and logs to standard "
+	"error.\n"
+	"\n"
+	"  -c FILE     configuration (else $MIMEO_CONF, else " SYSCONFDIR "/mimeo/mimeo.conf)\n"
+	"  --help      this text\n"
+	"  --version   the version\n"
+	"\n"
+	"example: mimeo-agent -c /etc/mimeo/mimeo.conf\n";
 
 static const char *
 conf_file(const char *given)
@@ -358,7 +370,8 @@ conf_file(const char *given)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	struct agent a = {.lock = -1};
 	const char *given = NULL;
 	int c, code;

@@ -104,7 +104,10 @@ public_key(const char *path, char out[MEMBER_KEY_BYTES_MAX + 1], char *err, size
 		n = strcspn(p, " ");
 		n += p[n] == ' ' ? 1 + strcspn(p + n + 1, " \r\n") : 0;
 		if (strncmp(p, "ssh-ed25519 ", 12) != 0 || n > MEMBER_KEY_BYTES_MAX) {
-			snprintf(err, err_len, "%s: not an ed25519 public key (RSA does not work here): make one with ssh-keygen -t ed25519", path);
+			snprintf(err, err_len,
+				 "%s: not an ed25519 public key (RSA does not work here): make one "
+				 "with ssh-keygen -t ed25519",
+				 path);
 			r = -EINVAL;
 		}
 	}
@@ -138,7 +141,8 @@ this_member(const struct settings *c, struct member *m, char *err, size_t err_le
 	snprintf(m->name, sizeof(m->name), "%s", c->name);
 	snprintf(m->user, sizeof(m->user), "%s", c->ssh_user);
 	for (size_t i = 0; i < c->address.count && at < sizeof(m->address); i++)
-		at += (size_t)snprintf(m->address + at, sizeof(m->address) - at, "%s%s", i > 0 ? "," : "", c->address.items[i].text);
+		at += (size_t)snprintf(m->address + at, sizeof(m->address) - at, "%s%s",
+				       i > 0 ? "," : "", c->address.items[i].text);
 	snprintf(path, sizeof(path), "%s.pub", c->ssh_key);
 	r = public_key(path, m->user_key, err, err_len);
 	return r < 0 ? r : host_key(c, m->host_key, err, err_len);
@@ -153,8 +157,8 @@ members_line(const struct settings *conf, struct buf *out, char *err, size_t err
 
 	if (r < 0)
 		return r;
-	n = snprintf(line, sizeof(line), LINE_VERSION " %s %s %s %s %s\n", m.name, m.address[0] != '\0' ? m.address : "-", m.user,
-		     m.user_key, m.host_key);
+	n = snprintf(line, sizeof(line), LINE_VERSION " %s %s %s %s %s\n", m.name,
+		     m.address[0] != '\0' ? m.address : "-", m.user, m.user_key, m.host_key);
 	buf_put(out, line, (size_t)n);
 	return out->failed ? -ENOMEM : 0;
 }
@@ -181,7 +185,8 @@ take_key(const char **p, char out[MEMBER_KEY_BYTES_MAX + 1])
 {
 	char kind[32], body[MEMBER_KEY_BYTES_MAX - 32];
 
-	if (!take_word(p, kind, sizeof(kind)) || !take_word(p, body, sizeof(body)) || strcmp(kind, "ssh-ed25519") != 0)
+	if (!take_word(p, kind, sizeof(kind)) || !take_word(p, body, sizeof(body)) ||
+	    strcmp(kind, "ssh-ed25519") != 0)
 		return false;
 	snprintf(out, MEMBER_KEY_BYTES_MAX + 1, "%s %s", kind, body);
 	return true;
@@ -220,7 +225,8 @@ members_parse(const char *line, struct member *m, char *err, size_t err_len)
 	*m = (struct member){0};
 	if (!take_word(&p, version, sizeof(version)) || strcmp(version, LINE_VERSION) != 0)
 		what = "it does not begin with " LINE_VERSION;
-	else if (!take_word(&p, m->name, sizeof(m->name)) || !member_name_ok(m->name, strlen(m->name)))
+	else if (!take_word(&p, m->name, sizeof(m->name)) ||
+		 !member_name_ok(m->name, strlen(m->name)))
 		what = "the name is not one (a-z 0-9 -, 1 to 63)";
 	else if (!take_word(&p, m->address, sizeof(m->address)))
 		what = "the address is missing (HOST:PORT, or - for none)";
@@ -292,8 +298,17 @@ put_text(struct buf *b, const char *text)
 static void
 put_authorized(const struct settings *c, const struct member *m, struct buf *b)
 {
-	const char *const parts[] = {"restrict,command=\"", libexec(), "/attach --peer ", m->name, " --socket ", c->run,
-				     "/attach.sock\" ", m->user_key, TAG, m->name, "\n"};
+	const char *const parts[] = {"restrict,command=\"",
+				     libexec(),
+				     "/attach --peer ",
+				     m->name,
+				     " --socket ",
+				     c->run,
+				     "/attach.sock\" ",
+				     m->user_key,
+				     TAG,
+				     m->name,
+				     "\n"};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		put_text(b, parts[i]);
@@ -309,7 +324,8 @@ put_known_host(const struct member *m, struct buf *b)
 }
 
 static int
-write_one(const char *path, const struct settings *c, const struct member *m, size_t n, bool keys, char *err, size_t err_len)
+write_one(const char *path, const struct settings *c, const struct member *m, size_t n, bool keys,
+	  char *err, size_t err_len)
 {
 	struct buf b = {0};
 	int r = keep_foreign(path, &b);
@@ -331,12 +347,15 @@ write_one(const char *path, const struct settings *c, const struct member *m, si
 }
 
 int
-members_write_files(const struct settings *conf, const struct member *m, size_t n, char *err, size_t err_len)
+members_write_files(const struct settings *conf, const struct member *m, size_t n, char *err,
+		    size_t err_len)
 {
 	int r;
 
 	if (strpbrk(conf->run, "\"\\\n ") != NULL || strpbrk(libexec(), "\"\\\n ") != NULL) {
-		snprintf(err, err_len, "a path in the forced command has a quote, backslash or blank: %s, %s", libexec(), conf->run);
+		snprintf(err, err_len,
+			 "a path in the forced command has a quote, backslash or blank: %s, %s",
+			 libexec(), conf->run);
 		return -EINVAL;
 	}
 	r = write_one(conf->ssh_authorized_keys, conf, m, n, true, err, err_len);
@@ -348,8 +367,8 @@ members_write_files(const struct settings *conf, const struct member *m, size_t 
 static bool
 same_entry(const struct member *a, const struct member *b)
 {
-	return strcmp(a->address, b->address) == 0 && strcmp(a->user, b->user) == 0 && strcmp(a->user_key, b->user_key) == 0 &&
-	       strcmp(a->host_key, b->host_key) == 0;
+	return strcmp(a->address, b->address) == 0 && strcmp(a->user, b->user) == 0 &&
+	       strcmp(a->user_key, b->user_key) == 0 && strcmp(a->host_key, b->host_key) == 0;
 }
 
 int
@@ -361,13 +380,18 @@ members_start(struct node *n, char *err, size_t err_len)
 	char why[512];
 
 	if (this_member(n->conf, &me, why, sizeof(why)) < 0) {
-		LOG(n->log, LOG_WARN, "members.self", why); /* it can still dial, or be dialled, with what the others know */
+		LOG(n->log, LOG_WARN, "members.self",
+		    why); /* it can still dial, or be dialled, with what the others know */
 	} else if (old == NULL || !same_entry(old, &me)) {
 		me.store = n->store;
-		me.incarnation = old != NULL && old->incarnation >= n->wall_ms ? old->incarnation + 1 : n->wall_ms;
+		me.incarnation = old != NULL && old->incarnation >= n->wall_ms
+					 ? old->incarnation + 1
+					 : n->wall_ms;
 		member_encode(&blob, &me);
 		if (!blob.failed)
-			commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
+			commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER,
+							      .blob = blob.data,
+							      .blob_len = blob.len});
 		buf_free(&blob);
 	}
 	return members_write_files(n->conf, n->index->members, n->index->nmembers, err, err_len);

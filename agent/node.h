@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The agent's parts and how they are wired. No descriptor, no clock and no thread of its own: tests drive whole nodes through this. */
+/* The agent's parts and how they are wired. No descriptor, no clock and no thread of its own: tests
+ * drive whole nodes through this. */
 #ifndef MIMEO_AGENT_NODE_H
 #define MIMEO_AGENT_NODE_H
 
@@ -20,7 +21,8 @@ struct apply;    /* apply.h: the tree is made to show what the index wants */
 struct store;    /* store.h: displaced versions and their expiry */
 
 /*
- * Time: now_ms is monotonic, wall_ms the wall clock, both as of the turn under way; node_tick sets them. Every part reads them here.
+ * Time: now_ms is monotonic, wall_ms the wall clock, both as of the turn under way; node_tick sets
+ * them. Every part reads them here.
  */
 struct node {
 	const struct settings *conf;
@@ -41,15 +43,15 @@ struct node {
 	struct index_snapshot snapshot; /* of a compaction under way */
 	uint64_t now_ms;
 	uint64_t wall_ms;
-	uint64_t seed;     /* random numbers: node_random */
-	uint64_t store;    /* this store's id */
-	int halted;        /* 0, or a negative errno of the root guard: nothing is applied */
+	uint64_t seed;  /* random numbers: node_random */
+	uint64_t store; /* this store's id */
+	int halted;     /* 0, or a negative errno of the root guard: nothing is applied */
 	char halt_text[256];
-	void *arg;         /* of the callbacks below */
+	void *arg;                                             /* of the callbacks below */
 	void (*fatal)(void *arg, const char *what, int error); /* fail stop */
 	void (*answered)(void *arg, const struct entry *e);    /* the watcher answered a barrier */
-	void (*acked)(void *arg);                              /* some peer's acknowledgement moved, or ours did */
-	void (*member)(void *arg, const struct member *m);     /* the member table changed */
+	void (*acked)(void *arg); /* some peer's acknowledgement moved, or ours did */
+	void (*member)(void *arg, const struct member *m); /* the member table changed */
 };
 
 struct node_opts {
@@ -66,8 +68,8 @@ struct node_opts {
 };
 
 /*
- * Opens the WAL (it must exist), builds the index and all parts, and starts recovery of open intents. Callbacks may be
- * set after it returns. -errno of wal_open; -ENOMEM.
+ * Opens the WAL (it must exist), builds the index and all parts, and starts recovery of open
+ * intents. Callbacks may be set after it returns. -errno of wal_open; -ENOMEM.
  */
 NODISCARD int node_open(const struct node_opts *o, struct node **out);
 /* Stops in good order; work under way is waited for by work_free, which the caller calls first. */

@@ -18,7 +18,8 @@ uid_of(const char *name)
 	struct passwd pw, *found = NULL;
 	char buf[4096];
 
-	return getpwnam_r(name, &pw, buf, sizeof(buf), &found) == 0 && found != NULL ? pw.pw_uid : OWNER_LEAVE;
+	return getpwnam_r(name, &pw, buf, sizeof(buf), &found) == 0 && found != NULL ? pw.pw_uid
+										     : OWNER_LEAVE;
 }
 
 static uint32_t
@@ -27,7 +28,8 @@ gid_of(const char *name)
 	struct group gr, *found = NULL;
 	char buf[16384];
 
-	return getgrnam_r(name, &gr, buf, sizeof(buf), &found) == 0 && found != NULL ? gr.gr_gid : OWNER_LEAVE;
+	return getgrnam_r(name, &gr, buf, sizeof(buf), &found) == 0 && found != NULL ? gr.gr_gid
+										     : OWNER_LEAVE;
 }
 
 static void
@@ -55,14 +57,16 @@ inherit(struct node *n, const struct pathent *ent, uint32_t *uid, uint32_t *gid)
 	if (ent->shown != NULL && ent->shown->r->kind == KIND_FILE) {
 		*uid = ent->sig.uid;
 		*gid = ent->sig.gid;
-	} else if (tree_stat(n->tree, ent->path, path_parent(ent->path, ent->path_len), &dir, NULL) == 0) {
+	} else if (tree_stat(n->tree, ent->path, path_parent(ent->path, ent->path_len), &dir,
+			     NULL) == 0) {
 		*uid = dir.uid;
 		*gid = dir.gid;
 	}
 }
 
 void
-task_owner(struct node *n, const struct pathent *ent, const struct record *rec, uint32_t *uid, uint32_t *gid)
+task_owner(struct node *n, const struct pathent *ent, const struct record *rec, uint32_t *uid,
+	   uint32_t *gid)
 {
 	*uid = OWNER_LEAVE;
 	*gid = OWNER_LEAVE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One change of the tree, step by step: prepare, stage, make durable, INTENT, rename under the lock, look, sync, APPLIED. */
+/* One change of the tree, step by step: prepare, stage, make durable, INTENT, rename under the
+ * lock, look, sync, APPLIED. */
 #include "config.h"
 
 #include "agent/store.h"
@@ -39,8 +40,9 @@ drop_intent(struct run *r)
 	if (!r->intent)
 		return;
 	r->intent = false;
-	commit_put(r->node->commit,
-		   &(struct entry){.type = ENTRY_DROPPED, .path = ent->path, .path_len = ent->path_len});
+	commit_put(r->node->commit, &(struct entry){.type = ENTRY_DROPPED,
+						    .path = ent->path,
+						    .path_len = ent->path_len});
 }
 
 static const char *
@@ -97,7 +99,8 @@ fail(struct run *r, int error, const char *step)
 	if (error != -EHOSTUNREACH) {
 		LOG(n->log, LOG_WARN, "apply.failed", why, log_b("path", ent->path, ent->path_len),
 		    log_s("step", step), log_err(error));
-		errors_add(n->errors, n->wall_ms, "", error_class(error), ent->path, ent->path_len, why);
+		errors_add(n->errors, n->wall_ms, "", error_class(error), ent->path, ent->path_len,
+			   why);
 	}
 	task_finish(r, error, why);
 }
@@ -120,14 +123,15 @@ unstage(struct run *r)
 /* ---- after the rename ---- */
 
 static void
-put_applied(struct run *r, const struct pathent *ent, struct dot dot, uint8_t flags, const struct sig *sig)
+put_applied(struct run *r, const struct pathent *ent, struct dot dot, uint8_t flags,
+	    const struct sig *sig)
 {
 	commit_put(r->node->commit, &(struct entry){.type = ENTRY_APPLIED,
-						     .path = ent->path,
-						     .path_len = ent->path_len,
-						     .dot = dot,
-						     .flags = flags,
-						     .sig = *sig});
+						    .path = ent->path,
+						    .path_len = ent->path_len,
+						    .dot = dot,
+						    .flags = flags,
+						    .sig = *sig});
 }
 
 static void
@@ -144,10 +148,10 @@ put_kept(struct run *r)
 	if (r->kept[0] == '\0')
 		return;
 	commit_put(r->node->commit, &(struct entry){.type = ENTRY_KEPT,
-						     .dot = r->old->dot,
-						     .num = r->node->wall_ms,
-						     .flags = 0,
-						     .rec = *r->old});
+						    .dot = r->old->dot,
+						    .num = r->node->wall_ms,
+						    .flags = 0,
+						    .rec = *r->old});
 }
 
 static uint8_t
@@ -155,7 +159,8 @@ shown_flag(const struct run *r)
 {
 	if (r->plan.what == PLAN_KEEP)
 		return 0;
-	return r->action == ACTION_TAKE || r->action == ACTION_RMDIR ? APPLIED_ABSENT : APPLIED_SHOWN;
+	return r->action == ACTION_TAKE || r->action == ACTION_RMDIR ? APPLIED_ABSENT
+								     : APPLIED_SHOWN;
 }
 
 static void
@@ -170,14 +175,15 @@ dirs_synced(struct sync_job *j, int error)
 	put_kept(r);
 	if (r->from != NULL)
 		put_applied(r, r->from, r->from_dot, APPLIED_ABSENT, &(struct sig){0});
-	put_applied(r, r->task->ent, r->rec != NULL ? r->rec->dot : (struct dot){0, 0}, shown_flag(r),
-		    &r->sig);
+	put_applied(r, r->task->ent, r->rec != NULL ? r->rec->dot : (struct dot){0, 0},
+		    shown_flag(r), &r->sig);
 	r->intent = false;
 	r->done.done = finished;
 	commit_then(r->node->commit, &r->done);
 }
 
-/* What was displaced goes from the stage to the store, under its dot. A copy that lies there already is of the same version. */
+/* What was displaced goes from the stage to the store, under its dot. A copy that lies there
+ * already is of the same version. */
 static int
 keep_displaced(struct run *r)
 {
@@ -203,7 +209,8 @@ perform_applied(struct run *r)
 		r->node->fatal(r->node->arg, "a displaced file could not be moved to the store", e);
 		return;
 	}
-	r->sync_dirs = (struct sync_job){.kind = SYNC_DIRS, .stage = true, .kept = r->kept[0] != '\0'};
+	r->sync_dirs =
+		(struct sync_job){.kind = SYNC_DIRS, .stage = true, .kept = r->kept[0] != '\0'};
 	if (r->plan.what != PLAN_KEEP) {
 		r->sync_dirs.dir[0] = ent->path;
 		r->sync_dirs.dir_len[0] = path_parent(ent->path, ent->path_len);
@@ -242,7 +249,8 @@ take_sig(struct run *r, uint64_t ino)
 		r->sig = sig_stale(&r->sig);
 		return;
 	}
-	if (has_stage_file(r) && (now.size != r->fetch.sig.size || now.mtime_ns != r->fetch.sig.mtime_ns))
+	if (has_stage_file(r) &&
+	    (now.size != r->fetch.sig.size || now.mtime_ns != r->fetch.sig.mtime_ns))
 		now = sig_stale(&r->fetch.sig);
 	r->sig = now;
 }
@@ -381,7 +389,7 @@ do_move(struct run *r)
 		return -EBADE;
 	if (e == 0 && (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns))
 		(void)!tree_set_meta(tree_of(r), ent->path, ent->path_len, now.ino, r->rec->mode,
-				  r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
+				     r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
 	take_sig(r, r->ino);
 	return 0;
 }
@@ -394,7 +402,8 @@ do_mkdir(struct run *r)
 	int e;
 
 	task_owner(r->node, ent, r->rec, &uid, &gid);
-	e = tree_mkdir(tree_of(r), ent->path, ent->path_len, r->rec != NULL ? r->rec->mode : 0755, uid, gid);
+	e = tree_mkdir(tree_of(r), ent->path, ent->path_len, r->rec != NULL ? r->rec->mode : 0755,
+		       uid, gid);
 	if (e < 0 && e != -EPERM)
 		return e == -EEXIST ? -EBADE : e;
 	return tree_stat(tree_of(r), ent->path, ent->path_len, &r->sig, NULL);
@@ -412,7 +421,8 @@ do_meta(struct run *r)
 		return e == 0 || e == -ENOENT ? -EBADE : e;
 	if (r->node->conf->owner_mode == OWNER_PRESERVE)
 		task_owner(r->node, ent, r->rec, &uid, &gid);
-	e = tree_set_meta(tree_of(r), ent->path, ent->path_len, r->ino, r->rec->mode, r->rec->mtime_ns, uid, gid);
+	e = tree_set_meta(tree_of(r), ent->path, ent->path_len, r->ino, r->rec->mode,
+			  r->rec->mtime_ns, uid, gid);
 	if (e < 0 && e != -EPERM)
 		return e == -ESTALE ? -EBADE : e;
 	return tree_stat(tree_of(r), ent->path, ent->path_len, &r->sig, NULL);
@@ -458,7 +468,8 @@ still_wanted(struct run *r)
 	if (ent->intent == NULL || ent->intent->ent != ent || p.what != r->plan.what ||
 	    p.action != r->plan.action || p.room != r->plan.room)
 		return false;
-	if ((p.rec == NULL) != (r->rec == NULL) || (p.rec != NULL && !dot_eq(p.rec->r->dot, r->rec->dot)))
+	if ((p.rec == NULL) != (r->rec == NULL) ||
+	    (p.rec != NULL && !dot_eq(p.rec->r->dot, r->rec->dot)))
 		return false;
 	if (r->from == NULL)
 		return true;
@@ -534,14 +545,15 @@ put_intent(struct run *r)
 {
 	struct pathent *ent = r->task->ent;
 
-	commit_put(r->node->commit, &(struct entry){.type = ENTRY_INTENT,
-						     .path = ent->path,
-						     .path_len = ent->path_len,
-						     .dot = r->rec != NULL ? r->rec->dot : (struct dot){0, 0},
-						     .action = (uint8_t)r->action,
-						     .ino = r->ino,
-						     .from = r->from != NULL ? r->from->path : NULL,
-						     .from_len = r->from != NULL ? r->from->path_len : 0});
+	commit_put(r->node->commit,
+		   &(struct entry){.type = ENTRY_INTENT,
+				   .path = ent->path,
+				   .path_len = ent->path_len,
+				   .dot = r->rec != NULL ? r->rec->dot : (struct dot){0, 0},
+				   .action = (uint8_t)r->action,
+				   .ino = r->ino,
+				   .from = r->from != NULL ? r->from->path : NULL,
+				   .from_len = r->from != NULL ? r->from->path_len : 0});
 	r->intent = true;
 	r->done.done = intent_durable;
 	commit_then(r->node->commit, &r->done);
@@ -580,7 +592,8 @@ staged_durable(struct sync_job *j, int error)
 static void
 sync_staged(struct run *r)
 {
-	r->sync_file = (struct sync_job){.kind = SYNC_FILE, .file = r->fetch.file, .stage = true, .done = staged_durable};
+	r->sync_file = (struct sync_job){
+		.kind = SYNC_FILE, .file = r->fetch.file, .stage = true, .done = staged_durable};
 	if (!has_stage_file(r))
 		r->sync_file.kind = SYNC_DIRS;
 	syncer_add(r->node->syncer, &r->sync_file);
@@ -623,7 +636,8 @@ stage_symlink(struct run *r)
 	int e;
 
 	(void)!tree_stage_unlink(tree_of(r), r->stage);
-	e = tree_stage_symlink(tree_of(r), r->stage, r->rec->target, r->rec->target_len, r->rec->mtime_ns);
+	e = tree_stage_symlink(tree_of(r), r->stage, r->rec->target, r->rec->target_len,
+			       r->rec->mtime_ns);
 	if (e == 0)
 		e = tree_stage_stat(tree_of(r), r->stage, &s);
 	if (e < 0) {
@@ -653,7 +667,8 @@ can_move_from(struct run *r, const struct pathent *src)
 	const struct task *t = src->work;
 	struct plan p;
 
-	if (src == r->task->ent || t == NULL || t->state == TASK_ACTIVE || t->reserved || src->intent != NULL)
+	if (src == r->task->ent || t == NULL || t->state == TASK_ACTIVE || t->reserved ||
+	    src->intent != NULL)
 		return false;
 	p = plan_path(r->node->index, src, node_ignored(r->node, src->path, src->path_len, false));
 	return p.what == PLAN_ACT && p.action == ACTION_TAKE && p.rec != NULL;
@@ -701,7 +716,8 @@ start_rmdir(struct run *r)
 	if (e < 0 && e != -ENOENT) {
 		fail(r, e, "list");
 	} else if (e > 0 && r->rec != NULL && !r->plan.room) {
-		put_applied(r, ent, r->rec->dot, 0, &(struct sig){0}); /* the directory has to stay */
+		put_applied(r, ent, r->rec->dot, 0,
+			    &(struct sig){0}); /* the directory has to stay */
 		r->done.done = finished;
 		commit_then(r->node->commit, &r->done);
 	} else if (e > 0) {
@@ -741,7 +757,8 @@ start_mkdir(struct run *r)
 		put_intent(r);
 }
 
-/* The path must show what the index thinks, and nobody may be writing, before it is worth an INTENT. */
+/* The path must show what the index thinks, and nobody may be writing, before it is worth an
+ * INTENT. */
 static void
 start_change(struct run *r)
 {

@@ -42,7 +42,8 @@ make_room(const struct pathent *ent)
 	return (struct plan){PLAN_ACT, ACTION_RMDIR, NULL, true};
 }
 
-/* Can this loser be dealt with without its bytes: no content, or the same as what wins, or in the store already. */
+/* Can this loser be dealt with without its bytes: no content, or the same as what wins, or in the
+ * store already. */
 static bool
 deal_without_content(const struct index *x, const struct pathent *ent, const struct irec *rec)
 {
@@ -117,11 +118,14 @@ plan_absent(const struct index *x, const struct pathent *ent)
 	return p;
 }
 
-/* Must this head be dealt with at an ignored path: it is new, or it wins and is not marked as left yet. */
+/* Must this head be dealt with at an ignored path: it is new, or it wins and is not marked as left
+ * yet. */
 static bool
 deal_ignored(const struct pathent *ent, const struct irec *rec)
 {
-	return rec->head && (!index_applied(rec) || (rec == index_winner(ent) && !dot_eq(ent->left, rec->r->dot) && !index_shows_want(ent)));
+	return rec->head &&
+	       (!index_applied(rec) || (rec == index_winner(ent) &&
+					!dot_eq(ent->left, rec->r->dot) && !index_shows_want(ent)));
 }
 
 static bool
@@ -154,16 +158,18 @@ plan_path(const struct index *x, const struct pathent *ent, bool ignored)
 }
 
 void
-plan_deal_each(const struct index *x, const struct pathent *ent, bool ignored, void (*f)(void *arg, struct irec *rec),
-	       void *arg)
+plan_deal_each(const struct index *x, const struct pathent *ent, bool ignored,
+	       void (*f)(void *arg, struct irec *rec), void *arg)
 {
 	for (struct irec *i = ent->recs; i != NULL; i = i->next)
-		if (ignored ? deal_ignored(ent, i) : i->head && !index_applied(i) && deal_without_content(x, ent, i))
+		if (ignored ? deal_ignored(ent, i)
+			    : i->head && !index_applied(i) && deal_without_content(x, ent, i))
 			f(arg, i);
 }
 
 bool
 plan_same(const struct plan *a, const struct plan *b)
 {
-	return a->what == b->what && a->action == b->action && a->rec == b->rec && a->room == b->room;
+	return a->what == b->what && a->action == b->action && a->rec == b->rec &&
+	       a->room == b->room;
 }

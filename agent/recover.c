@@ -14,7 +14,7 @@
 
 struct finding {
 	bool renamed;
-	bool keep;        /* what was displaced lies in work/kept or is on its way there */
+	bool keep; /* what was displaced lies in work/kept or is on its way there */
 	bool rescued;
 	struct sig shown; /* what the path shows now */
 };
@@ -65,7 +65,8 @@ displaced_kept(struct node *n, const struct pathent *ent, const char *stage)
 	if (tree_stage_stat(n->tree, stage, &s) == 0) {
 		if (!sig_eq_renamed(&s, &ent->sig))
 			return false;
-		if (tree_keep(n->tree, stage, kept) == -EEXIST && tree_kept_unlink(n->tree, kept) == 0)
+		if (tree_keep(n->tree, stage, kept) == -EEXIST &&
+		    tree_kept_unlink(n->tree, kept) == 0)
 			(void)!tree_keep(n->tree, stage, kept);
 	}
 	return tree_kept_stat(n->tree, kept, &s) == 0 && s.ino == ent->sig.ino;
@@ -85,7 +86,8 @@ after_exchange(struct node *n, const struct intent *in, const char *stage)
 	f.keep = displaced_kept(n, ent, stage);
 	if (f.keep || tree_stage_stat(n->tree, stage, &s) < 0)
 		return f;
-	if (there && f.shown.ino == in->ino && tree_exchange(n->tree, stage, ent->path, ent->path_len) == 0) {
+	if (there && f.shown.ino == in->ino &&
+	    tree_exchange(n->tree, stage, ent->path, ent->path_len) == 0) {
 		f.renamed = false; /* a local edit had come out: it is back */
 		return f;
 	}
@@ -224,8 +226,9 @@ put_outcome(struct node *n, const struct intent *in, const struct finding *f)
 		commit_put(n->commit, &(struct entry){.type = ENTRY_APPLIED,
 						      .path = in->from->path,
 						      .path_len = in->from->path_len,
-						      .dot = w != NULL && !record_live(w->r) ? w->r->dot
-											     : (struct dot){0, 0},
+						      .dot = w != NULL && !record_live(w->r)
+								     ? w->r->dot
+								     : (struct dot){0, 0},
 						      .flags = APPLIED_ABSENT});
 	}
 	commit_put(n->commit, &(struct entry){.type = ENTRY_APPLIED,
@@ -242,7 +245,8 @@ recover_one(struct node *n, const struct intent *in)
 	char stage[48];
 	struct finding f = examine(n, in, stage);
 
-	LOG(n->log, LOG_INFO, "recover.intent", f.renamed ? "it had been done" : "it had not been done",
+	LOG(n->log, LOG_INFO, "recover.intent",
+	    f.renamed ? "it had been done" : "it had not been done",
 	    log_b("path", in->ent->path, in->ent->path_len));
 	if (f.renamed)
 		put_outcome(n, in, &f);
@@ -261,7 +265,8 @@ recover_start(struct node *n)
 		return;
 	for (const struct intent *in = n->index->intents; in != NULL; in = in->next)
 		recover_one(n, in);
-	e = tree_sync_all(n->tree); /* every directory touched above, before any APPLIED is durable */
+	e = tree_sync_all(
+		n->tree); /* every directory touched above, before any APPLIED is durable */
 	if (e < 0)
 		n->fatal(n->arg, "the file system could not be synced during recovery", e);
 }

@@ -91,7 +91,8 @@ exchange_inbox_free(struct exchange *x)
 bool
 exchange_full(const struct exchange *x)
 {
-	return x->inbox_bytes > EXCHANGE_INBOX_BYTES_MAX / 2 || dotset_count(&x->incoming) > EXCHANGE_RECORDS_MAX;
+	return x->inbox_bytes > EXCHANGE_INBOX_BYTES_MAX / 2 ||
+	       dotset_count(&x->incoming) > EXCHANGE_RECORDS_MAX;
 }
 
 /* ---- after each durable round ---- */
@@ -103,8 +104,10 @@ exchange_mark(struct exchange *x)
 
 	if (x->nmarks > 0 && x->marks[x->nmarks - 1].lsn == x->durable)
 		return;
-	if (x->nmarks > 0 && (x->nmarks == MARKS_MAX || now - x->marks[x->nmarks - 1].ms < MARK_EVERY_MS)) {
-		x->marks[x->nmarks - 1].lsn = x->durable; /* shares the older stamp's slot, with the newer time */
+	if (x->nmarks > 0 &&
+	    (x->nmarks == MARKS_MAX || now - x->marks[x->nmarks - 1].ms < MARK_EVERY_MS)) {
+		x->marks[x->nmarks - 1].lsn =
+			x->durable; /* shares the older stamp's slot, with the newer time */
 		x->marks[x->nmarks - 1].ms = now;
 		return;
 	}
@@ -119,7 +122,8 @@ relay_lsn(struct exchange *x)
 	uint64_t lsn = 0;
 	size_t done = 0;
 
-	for (size_t i = 0; i < x->nmarks && x->marks[i].ms + EXCHANGE_RELAY_MS <= x->n->now_ms; i++) {
+	for (size_t i = 0; i < x->nmarks && x->marks[i].ms + EXCHANGE_RELAY_MS <= x->n->now_ms;
+	     i++) {
 		lsn = x->marks[i].lsn;
 		done = i;
 	}
@@ -192,7 +196,8 @@ tell_origin(struct link *l, uint64_t id)
 	return r < 0 ? r : vv_add(&l->origins, (struct dot){id, 1});
 }
 
-/* Small content goes with its record, if it is here and unchanged. Returns malloc'ed bytes or NULL. */
+/* Small content goes with its record, if it is here and unchanged. Returns malloc'ed bytes or NULL.
+ */
 static uint8_t *
 inline_content(struct node *n, const struct record *r)
 {
@@ -200,7 +205,8 @@ inline_content(struct node *n, const struct record *r)
 	struct tfile *f;
 	ssize_t got;
 
-	if (r->kind != KIND_FILE || r->size > n->conf->inline_max || r->size > MSG_INLINE_BYTES_MAX ||
+	if (r->kind != KIND_FILE || (r->flags & RECORD_MOVED) != 0 ||
+	    r->size > n->conf->inline_max || r->size > MSG_INLINE_BYTES_MAX ||
 	    serve_open(n, r->hash, r->size, &f, NULL) < 0)
 		return NULL;
 	bytes = malloc(r->size > 0 ? r->size : 1);
@@ -251,7 +257,8 @@ walk(struct link *l, struct index_cursor *c, uint64_t upto, bool own_only)
 	struct irec *i;
 
 	while ((i = peek(x, c, upto)) != NULL) {
-		bool send = !dotset_has(&l->peer->seen, i->r->dot) && (!own_only || index_own(x, i->r->dot.origin));
+		bool send = !dotset_has(&l->peer->seen, i->r->dot) &&
+			    (!own_only || index_own(x, i->r->dot.origin));
 
 		if (send && (!session_has_room(l->s) || send_record(l, i) < 0))
 			return false;
@@ -268,7 +275,8 @@ send_sets(struct link *l, bool complete)
 	const struct dotset *said = complete ? &l->vouched : &l->told;
 	struct msg m = {.type = complete ? MSG_UPTO : MSG_SEEN};
 
-	if (!exchange_must(x, dotset_copy(&news, &x->have)) || !exchange_must(x, dotset_minus(&news, said)))
+	if (!exchange_must(x, dotset_copy(&news, &x->have)) ||
+	    !exchange_must(x, dotset_minus(&news, said)))
 		return;
 	l->sets_due = false;
 	if (!dotset_empty(&news) && session_send_set(l->s, &m, &news) == 0) {
@@ -288,20 +296,24 @@ send_ack(struct link *l)
 
 	if (dotset_eq(&x->acked, &l->told_acked))
 		return;
-	if (!exchange_must(x, dotset_copy(&news, &x->acked)) || !exchange_must(x, dotset_minus(&news, &l->told_acked)))
+	if (!exchange_must(x, dotset_copy(&news, &x->acked)) ||
+	    !exchange_must(x, dotset_minus(&news, &l->told_acked)))
 		return;
-	if (!dotset_empty(&news) && session_send_set(l->s, &(struct msg){.type = MSG_ACK}, &news) == 0)
+	if (!dotset_empty(&news) &&
+	    session_send_set(l->s, &(struct msg){.type = MSG_ACK}, &news) == 0)
 		(void)exchange_must(x, dotset_join(&l->told_acked, &news));
 	dotset_free(&news);
 }
 
-/* A node that has not taken its own files on yet waits to know what the cluster has: now it does. */
+/* A node that has not taken its own files on yet waits to know what the cluster has: now it does.
+ */
 static void
 tell_exchanged(struct link *l)
 {
 	struct node *n = l->x->n;
 
-	if (n->index->exchanged || l->x->exchanged || !dotset_subset(&l->peer->seen, &n->index->have))
+	if (n->index->exchanged || l->x->exchanged ||
+	    !dotset_subset(&l->peer->seen, &n->index->have))
 		return;
 	l->x->exchanged = true;
 	commit_put(n->commit, &(struct entry){.type = ENTRY_VECTOR});
@@ -327,7 +339,8 @@ link_pump(struct link *l)
 		l->catching_up = false;
 	if (l->sets_due && x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
 		send_sets(l, complete);
-	else if (complete && !dotset_subset(&x->have, &l->vouched) && x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
+	else if (complete && !dotset_subset(&x->have, &l->vouched) &&
+		 x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
 		send_sets(l, true);
 }
 
@@ -398,7 +411,8 @@ link_got_origin(struct link *l, const struct msg *m)
 						 .name_len = strlen(m->node)});
 }
 
-/* One dot, two records: somebody's disk or memory lies, or worse. Both stay where they are; a person must look. */
+/* One dot, two records: somebody's disk or memory lies, or worse. Both stay where they are; a
+ * person must look. */
 static void
 check_equivocation(struct link *l, const struct msg *m)
 {
@@ -407,12 +421,13 @@ check_equivocation(struct link *l, const struct msg *m)
 	const struct irec *i = e != NULL ? index_record(e, m->rec.dot) : NULL;
 	char dot[DOT_TEXT_BYTES];
 
-	if (i == NULL || (memcmp(i->r->hash, m->rec.hash, RECORD_HASH_BYTES) == 0 && i->r->kind == m->rec.kind &&
-			  i->r->hlc == m->rec.hlc))
+	if (i == NULL || (memcmp(i->r->hash, m->rec.hash, RECORD_HASH_BYTES) == 0 &&
+			  i->r->kind == m->rec.kind && i->r->hlc == m->rec.hlc))
 		return;
 	dot_text(m->rec.dot, dot);
 	LOG(n->log, LOG_ERROR, "record.equivocation", "one dot names two different records",
-	    log_s("peer", l->peer->name), log_s("dot", dot), log_b("path", m->rec.path, m->rec.path_len));
+	    log_s("peer", l->peer->name), log_s("dot", dot),
+	    log_b("path", m->rec.path, m->rec.path_len));
 	errors_add(n->errors, n->wall_ms, l->peer->name, "protocol", m->rec.path, m->rec.path_len,
 		   "one dot names two different records");
 }
@@ -431,7 +446,8 @@ link_got_record(struct link *l, const struct msg *m)
 		check_equivocation(l, m);
 		return; /* here already, superseded, or collected */
 	}
-	if (index_origin(x->n->index, dot.origin) == NULL && vv_get(&x->origins_put, dot.origin) == 0) {
+	if (index_origin(x->n->index, dot.origin) == NULL &&
+	    vv_get(&x->origins_put, dot.origin) == 0) {
 		broken(l, "a record of an origin that was not introduced");
 		return;
 	}

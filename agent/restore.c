@@ -26,7 +26,7 @@ struct restore {
 	struct fetch_job fetch;
 	bool fetching;
 	int state;
-	char stage[48];     /* "out-…": never swept, whatever happens */
+	char stage[48]; /* "out-…": never swept, whatever happens */
 };
 
 /* ---- the last step: into the tree ---- */
@@ -44,7 +44,8 @@ make_parents(struct restore *r, size_t len)
 	return e < 0 ? e : tree_mkdir(r->n->tree, r->path, parent, 0755, UINT32_MAX, UINT32_MAX);
 }
 
-/* What the restored version displaced: the version that is shown here under its dot, or rescued content. */
+/* What the restored version displaced: the version that is shown here under its dot, or rescued
+ * content. */
 static void
 keep_displaced(struct restore *r, const struct pathent *e)
 {
@@ -57,7 +58,8 @@ keep_displaced(struct restore *r, const struct pathent *e)
 	if (tree_stage_stat(n->tree, r->stage, &out) < 0)
 		return;
 	rec = e != NULL && e->shown != NULL ? *e->shown->r : *r->rec;
-	if (e != NULL && e->shown != NULL && sig_eq_renamed(&out, &e->sig) && index_kept(n->index, e->shown->r->dot) == NULL) {
+	if (e != NULL && e->shown != NULL && sig_eq_renamed(&out, &e->sig) &&
+	    index_kept(n->index, e->shown->r->dot) == NULL) {
 		as.dot = e->shown->r->dot;
 		as.flags = 0;
 	} else {
@@ -65,7 +67,11 @@ keep_displaced(struct restore *r, const struct pathent *e)
 	}
 	store_name(&as, name);
 	if (tree_keep(n->tree, r->stage, name) == 0)
-		commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT, .dot = as.dot, .num = n->wall_ms, .flags = as.flags, .rec = rec});
+		commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
+						      .dot = as.dot,
+						      .num = n->wall_ms,
+						      .flags = as.flags,
+						      .rec = rec});
 }
 
 static int
@@ -97,7 +103,8 @@ fetched(struct fetch_job *j, int error)
 
 	r->fetching = false;
 	if (e == 0) {
-		e = tfile_set_meta(j->file, r->rec->mode, (int64_t)r->n->wall_ms * 1000000, UINT32_MAX, UINT32_MAX);
+		e = tfile_set_meta(j->file, r->rec->mode, (int64_t)r->n->wall_ms * 1000000,
+				   UINT32_MAX, UINT32_MAX);
 		if (e == 0)
 			e = tfile_sync(j->file);
 		tfile_close(j->file);
@@ -138,7 +145,8 @@ copy_rescued(struct restore *r)
 	if (e == 0)
 		e = copy_bytes(from, to);
 	if (e == 0)
-		e = tfile_set_meta(to, r->rec->mode, (int64_t)r->n->wall_ms * 1000000, UINT32_MAX, UINT32_MAX);
+		e = tfile_set_meta(to, r->rec->mode, (int64_t)r->n->wall_ms * 1000000, UINT32_MAX,
+				   UINT32_MAX);
 	if (e == 0)
 		e = tfile_sync(to);
 	tfile_close(from);
@@ -149,7 +157,8 @@ copy_rescued(struct restore *r)
 static int
 copy_link(struct restore *r)
 {
-	int e = tree_stage_symlink(r->n->tree, r->stage, r->rec->target, r->rec->target_len, (int64_t)r->n->wall_ms * 1000000);
+	int e = tree_stage_symlink(r->n->tree, r->stage, r->rec->target, r->rec->target_len,
+				   (int64_t)r->n->wall_ms * 1000000);
 
 	return e < 0 ? e : put_back(r);
 }
@@ -167,7 +176,8 @@ begin_fetch(struct restore *r)
 }
 
 int
-restore_start(struct node *n, const struct kept *k, const void *path, size_t len, struct restore **out)
+restore_start(struct node *n, const struct kept *k, const void *path, size_t len,
+	      struct restore **out)
 {
 	struct restore *r;
 
@@ -188,7 +198,8 @@ restore_start(struct node *n, const struct kept *k, const void *path, size_t len
 	memcpy(r->path, path, len);
 	r->path[len] = '\0';
 	r->len = len;
-	snprintf(r->stage, sizeof(r->stage), "out-restore-%016llx", (unsigned long long)node_random(n));
+	snprintf(r->stage, sizeof(r->stage), "out-restore-%016llx",
+		 (unsigned long long)node_random(n));
 	if ((k->flags & KEPT_RESCUED) != 0)
 		r->state = copy_rescued(r);
 	else if (k->r->kind == KIND_SYMLINK)

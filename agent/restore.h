@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Brings a kept version back, as a user would: a file is put at a path, and the watcher logs it as a new version. */
+/* Brings a kept version back, as a user would: a file is put at a path, and the watcher logs it as
+ * a new version. */
 #ifndef MIMEO_AGENT_RESTORE_H
 #define MIMEO_AGENT_RESTORE_H
 
@@ -8,10 +9,11 @@
 struct restore;
 
 /*
- * Starts: the kept version (copied) goes to `path`. The content comes from here or, by hash, from whoever keeps it. What lies at the
- * path goes to the store. -EINVAL: not a path; -ENOMEM.
+ * Starts: the kept version (copied) goes to `path`. The content comes from here or, by hash, from
+ * whoever keeps it. What lies at the path goes to the store. -EINVAL: not a path; -ENOMEM.
  */
-NODISCARD int restore_start(struct node *n, const struct kept *k, const void *path, size_t len, struct restore **out);
+NODISCARD int restore_start(struct node *n, const struct kept *k, const void *path, size_t len,
+			    struct restore **out);
 /* 1: under way; 0: done; -errno: failed. */
 int restore_state(const struct restore *r);
 void restore_free(struct restore *r); /* stops it; NULL is fine */

@@ -22,7 +22,7 @@ struct served {
 	uint32_t stream;
 	enum served_state state;
 	struct tfile *file;
-	struct sig sig;    /* at the beginning */
+	struct sig sig; /* at the beginning */
 	uint64_t off, size;
 	/* delta */
 	uint64_t base_size;
@@ -48,7 +48,8 @@ struct serve {
 /* ---- where the content is ---- */
 
 static int
-open_live(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size, struct tfile **out, struct pathent **from)
+open_live(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size, struct tfile **out,
+	  struct pathent **from)
 {
 	struct pathent *e = index_content(n->index, hash, size);
 	struct sig now;
@@ -70,7 +71,8 @@ open_live(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size, 
 }
 
 int
-serve_open(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size, struct tfile **out, struct pathent **from)
+serve_open(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size, struct tfile **out,
+	   struct pathent **from)
 {
 	const struct kept *k;
 	char name[48];
@@ -166,7 +168,12 @@ serve_get(struct serve *s, struct link *l, const struct msg *m)
 		(void)!session_end(ss, m->stream, CODE_BUSY);
 		return;
 	}
-	*d = (struct served){.s = s, .link = l, .stream = m->stream, .off = m->offset, .size = m->size, .base_size = m->offset};
+	*d = (struct served){.s = s,
+			     .link = l,
+			     .stream = m->stream,
+			     .off = m->offset,
+			     .size = m->size,
+			     .base_size = m->offset};
 	r = serve_open(s->n, m->hash, m->size, &d->file, NULL);
 	if (r == 0)
 		r = tfile_stat(d->file, &d->sig, NULL);
@@ -202,14 +209,16 @@ gen_run(struct work_job *j)
 	struct served *d = (struct served *)((char *)j - offsetof(struct served, job));
 
 	struct delta_file file = {read_at, d->file, d->size};
-	struct delta_limits limits = {.spots = DELTA_PROBE_SPOTS, .hits = DELTA_PROBE_HITS, .out_max = d->size};
+	struct delta_limits limits = {
+		.spots = DELTA_PROBE_SPOTS, .hits = DELTA_PROBE_HITS, .out_max = d->size};
 	ssize_t got;
 
 	d->chunk_len = 0;
 	d->chunk_at = 0;
 	d->error = 0;
 	if (d->gen == NULL)
-		d->error = delta_gen_open(&d->gen, d->signature.data, d->signature.len, d->base_size, &file, &limits);
+		d->error = delta_gen_open(&d->gen, d->signature.data, d->signature.len,
+					  d->base_size, &file, &limits);
 	if (d->error < 0)
 		return;
 	got = delta_gen_pull(d->gen, d->chunk, DELTA_CHUNK_BYTES);
@@ -331,7 +340,8 @@ send_slice(struct served *d)
 	ssize_t got;
 
 	if (d->off == d->size) {
-		bool same = tfile_stat(d->file, &now, NULL) == 0 && now.size == d->sig.size && now.mtime_ns == d->sig.mtime_ns;
+		bool same = tfile_stat(d->file, &now, NULL) == 0 && now.size == d->sig.size &&
+			    now.mtime_ns == d->sig.mtime_ns;
 
 		end(d, same ? CODE_OK : CODE_CHANGED);
 		return false;
@@ -373,14 +383,16 @@ send_delta(struct served *d)
 	}
 	room = room < MSG_DATA_BYTES_MAX ? room : MSG_DATA_BYTES_MAX;
 	room = room < left ? room : left;
-	if (room == 0 || rate(d, room) == 0 || session_data(ss, d->stream, d->chunk + d->chunk_at, room) < 0)
+	if (room == 0 || rate(d, room) == 0 ||
+	    session_data(ss, d->stream, d->chunk + d->chunk_at, room) < 0)
 		return false;
 	d->chunk_at += room;
 	link_peer(d->link)->delta_out += room;
 	return true;
 }
 
-/* Every stream of the link gets one slice a turn, so that a large file does not keep small ones waiting. */
+/* Every stream of the link gets one slice a turn, so that a large file does not keep small ones
+ * waiting. */
 void
 serve_pump(struct serve *s, struct link *l)
 {

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Content for peers that ask: whole from an offset, or as a delta against their signature. By hash only, never by path. */
+/* Content for peers that ask: whole from an offset, or as a delta against their signature. By hash
+ * only, never by path. */
 #ifndef MIMEO_AGENT_SERVE_H
 #define MIMEO_AGENT_SERVE_H
 
 #include "agent/exchange.h"
 
-#define SERVE_STREAMS_MAX 128     /* at once, over all peers; more are told CODE_BUSY */
-#define SERVE_DELTAS_MAX 2        /* delta jobs in workers at once; more wait */
+#define SERVE_STREAMS_MAX 128 /* at once, over all peers; more are told CODE_BUSY */
+#define SERVE_DELTAS_MAX 2    /* delta jobs in workers at once; more wait */
 
 struct serve *serve_new(struct node *n);
 void serve_free(struct serve *s);
-/* Messages of the exchange: GET opens; DATA and END on our serving streams carry a signature; CANCEL. */
+/* Messages of the exchange: GET opens; DATA and END on our serving streams carry a signature;
+ * CANCEL. */
 void serve_get(struct serve *s, struct link *l, const struct msg *m);
 void serve_data(struct serve *s, struct link *l, const struct msg *m);
 void serve_end(struct serve *s, struct link *l, const struct msg *m);
@@ -21,7 +23,9 @@ void serve_pump(struct serve *s, struct link *l);
 void serve_tick(struct serve *s);
 uint64_t serve_deadline(const struct serve *s);
 void serve_link_closed(struct serve *s, struct link *l);
-/* Opens a file with that content if this node has it: live with an unchanged signature, or kept. -ENOENT. *path_ent: where from (NULL: kept). */
-NODISCARD int serve_open(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size, struct tfile **out, struct pathent **from);
+/* Opens a file with that content if this node has it: live with an unchanged signature, or kept.
+ * -ENOENT. *path_ent: where from (NULL: kept). */
+NODISCARD int serve_open(struct node *n, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size,
+			 struct tfile **out, struct pathent **from);
 
 #endif

@@ -45,7 +45,7 @@ struct ssh {
 	char *hosts_path;
 	char pin[2][HOSTPORT_TEXT_MAX + 1]; /* names to look for; the second may be empty */
 	char where[HOSTPORT_TEXT_MAX + 1];  /* host and port, for messages */
-	bool other_kinds;		    /* the file has other kinds of keys for this host */
+	bool other_kinds;                   /* the file has other kinds of keys for this host */
 
 	int fd;
 	int stop_fd;
@@ -160,8 +160,8 @@ ssh_new(void)
 		return NULL;
 	s->fd = s->stop_fd = -1;
 	/* libcrypto reads its configuration at its first use, which would be too late. */
-	s->library = OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1 &&
-		     libssh2_init(0) == 0;
+	s->library =
+		OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1 && libssh2_init(0) == 0;
 	if (!s->library)
 		goto out;
 	s->session = libssh2_session_init();
@@ -354,8 +354,8 @@ check_key(struct ssh *s, const char *key, size_t len, int encoding)
 	rc = libssh2_knownhost_check(s->pinned, s->pin[0], key, len, SSH_KNOWN | encoding, NULL);
 	if (rc == LIBSSH2_KNOWNHOST_CHECK_MATCH || s->pin[1][0] == '\0')
 		return rc;
-	second = libssh2_knownhost_check(s->pinned, s->pin[1], key, len, SSH_KNOWN | encoding,
-					 NULL);
+	second =
+		libssh2_knownhost_check(s->pinned, s->pin[1], key, len, SSH_KNOWN | encoding, NULL);
 	return second == LIBSSH2_KNOWNHOST_CHECK_NOTFOUND ? rc : second;
 }
 

@@ -35,7 +35,7 @@
 struct ssh;
 
 #define SSH_HOSTS_BYTES_MAX (1024 * 1024) /* of the file of host keys */
-#define SSH_LINE_MAX 8192		  /* one line of it; longer ones are skipped */
+#define SSH_LINE_MAX 8192                 /* one line of it; longer ones are skipped */
 #define SSH_ERROR_MAX 1024
 
 /* What is known of the end of the peer's command. */

@@ -54,11 +54,13 @@ put_purged(struct store *s, struct dot dot)
 	commit_put(s->n->commit, &(struct entry){.type = ENTRY_PURGED, .dot = dot});
 }
 
-/* A writer that held the file open when it was displaced may have gone on: then nobody has logged what is in it now. */
+/* A writer that held the file open when it was displaced may have gone on: then nobody has logged
+ * what is in it now. */
 static bool
 was_written(const struct kept *k, const struct sig *now)
 {
-	return k->r->kind == KIND_FILE && (now->size != k->r->size || now->mtime_ns != k->r->mtime_ns);
+	return k->r->kind == KIND_FILE &&
+	       (now->size != k->r->size || now->mtime_ns != k->r->mtime_ns);
 }
 
 static void
@@ -75,8 +77,13 @@ rescue(struct store *s, const struct kept *k, const struct sig *now)
 		return;
 	store_rescued_record(&rec, now);
 	put_purged(s, k->dot);
-	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT, .dot = as.dot, .num = n->wall_ms, .flags = KEPT_RESCUED, .rec = rec});
-	LOG(n->log, LOG_WARN, "trash.rescued", "a file in the trash was written to after it was displaced; it is kept",
+	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
+					      .dot = as.dot,
+					      .num = n->wall_ms,
+					      .flags = KEPT_RESCUED,
+					      .rec = rec});
+	LOG(n->log, LOG_WARN, "trash.rescued",
+	    "a file in the trash was written to after it was displaced; it is kept",
 	    log_b("path", k->r->path, k->r->path_len), log_s("kept", to));
 }
 
@@ -98,7 +105,8 @@ purge(struct store *s, const struct kept *k)
 	if (e == 0 || e == -ENOENT)
 		put_purged(s, k->dot);
 	else
-		LOG(n->log, LOG_WARN, "trash.purge", "a file in the trash could not be removed", log_s("file", name), log_err(e));
+		LOG(n->log, LOG_WARN, "trash.purge", "a file in the trash could not be removed",
+		    log_s("file", name), log_err(e));
 }
 
 int
@@ -163,7 +171,8 @@ sweep_one(void *arg, const char *name)
 {
 	struct store *s = arg;
 
-	/* "out-…" is somebody's displaced file and never removed here: recovery has dealt with those it knows. */
+	/* "out-…" is somebody's displaced file and never removed here: recovery has dealt with
+	 * those it knows. */
 	if (strncmp(name, "out-", 4) != 0 && !names_pending_record(s->n->index, name))
 		(void)!tree_stage_unlink(s->n->tree, name);
 	return 0;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* work/kept: displaced versions. The WAL says which is a conflict and which is trash; this part lets old trash go. */
+/* work/kept: displaced versions. The WAL says which is a conflict and which is trash; this part
+ * lets old trash go. */
 #ifndef MIMEO_AGENT_STORE_H
 #define MIMEO_AGENT_STORE_H
 
 #include "agent/node.h"
 
 /*
- * Trash goes after trash.keep; above trash.max_size the oldest goes, but nothing younger than STORE_YOUNG_MS. Conflicts and rescued content stay
- * until they are dropped or restored. Before a file is purged it is looked at: a writer that held it open when it was displaced may
- * have gone on; what no longer has the recorded size and mtime is not purged but becomes rescued content. Files below work/kept that the WAL does not
- * know, and stage files that no intent or record names, are dealt with at start: unknown kept files are left and reported, stage leftovers of superseded records are removed.
+ * Trash goes after trash.keep; above trash.max_size the oldest goes, but nothing younger than
+ * STORE_YOUNG_MS. Conflicts and rescued content stay until they are dropped or restored. Before a
+ * file is purged it is looked at: a writer that held it open when it was displaced may have gone
+ * on; what no longer has the recorded size and mtime is not purged but becomes rescued content.
+ * Files below work/kept that the WAL does not know, and stage files that no intent or record names,
+ * are dealt with at start: unknown kept files are left and reported, stage leftovers of superseded
+ * records are removed.
  */
 #define STORE_YOUNG_MS (24ull * 3600 * 1000)
 #define STORE_LOOK_MS 60000 /* how often expiry is looked at */
@@ -24,7 +28,8 @@ uint64_t store_deadline(const struct store *s);
 NODISCARD int store_drop(struct store *s, struct dot dot);
 /* Wall ms when trash expires; 0: a conflict or rescued content, which does not. */
 uint64_t store_expires(const struct store *s, const struct kept *k);
-/* Makes of the record of what was shown one that describes rescued content: whatever it is, it is kept as a file nobody hashed. */
+/* Makes of the record of what was shown one that describes rescued content: whatever it is, it is
+ * kept as a file nobody hashed. */
 void store_rescued_record(struct record *rec, const struct sig *sig);
 /* The file name of a kept version: its dot, or rescued-N. */
 void store_name(const struct kept *k, char out[48]);

@@ -36,11 +36,13 @@ count(const struct sync_job *j, enum sync_kind kind)
 
 /* Was this directory synced for an earlier job of the round? Neighbours usually share one. */
 static bool
-dir_before(const struct sync_job *first, const struct sync_job *upto, const uint8_t *dir, size_t len)
+dir_before(const struct sync_job *first, const struct sync_job *upto, const uint8_t *dir,
+	   size_t len)
 {
 	for (const struct sync_job *j = first; j != upto; j = j->next)
 		for (unsigned k = 0; k < 2; k++)
-			if (j->dir[k] != NULL && j->dir_len[k] == len && memcmp(j->dir[k], dir, len) == 0)
+			if (j->dir[k] != NULL && j->dir_len[k] == len &&
+			    memcmp(j->dir[k], dir, len) == 0)
 				return true;
 	return false;
 }
@@ -85,7 +87,8 @@ static void
 run(struct work_job *w)
 {
 	struct syncer *s = (struct syncer *)((char *)w - offsetof(struct syncer, job));
-	bool many = count(s->running, SYNC_FILE) > SYNCER_EACH_MAX || count(s->running, SYNC_DIRS) > SYNCER_DIRS_MAX;
+	bool many = count(s->running, SYNC_FILE) > SYNCER_EACH_MAX ||
+		    count(s->running, SYNC_DIRS) > SYNCER_DIRS_MAX;
 
 	s->error = many && s->may_syncfs ? tree_sync_all(s->tree) : sync_each(s);
 }

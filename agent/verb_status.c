@@ -42,7 +42,8 @@ static void
 peer_object(const struct node *n, const struct peer *p, const char *key, struct json *j)
 {
 	const struct member *m = index_member(n->index, p->name);
-	const struct session_stats *st = p->link != NULL ? session_stats(link_session(p->link)) : NULL;
+	const struct session_stats *st =
+		p->link != NULL ? session_stats(link_session(p->link)) : NULL;
 	struct lack l = exchange_lack(n->exchange, p);
 
 	json_obj_open(j, key);
@@ -52,7 +53,11 @@ peer_object(const struct node *n, const struct peer *p, const char *key, struct 
 	json_bool(j, "connected", p->link != NULL);
 	json_uint(j, "pending", l.count);
 	json_uint(j, "pending_bytes", l.bytes);
-	json_double(j, "lag_seconds", l.oldest_ms != 0 && n->wall_ms > l.oldest_ms ? (double)(n->wall_ms - l.oldest_ms) / 1000 : 0, 3);
+	json_double(j, "lag_seconds",
+		    l.oldest_ms != 0 && n->wall_ms > l.oldest_ms
+			    ? (double)(n->wall_ms - l.oldest_ms) / 1000
+			    : 0,
+		    3);
 	json_uint(j, "rtt_ms", st != NULL ? st->rtt_ms : 0);
 	verb_time(j, "last_contact", p->contact_ms);
 	json_uint(j, "bytes_in", p->bytes_in + (st != NULL ? st->bytes_in : 0));
@@ -125,7 +130,9 @@ worst_lag(const struct node *n)
 
 	for (const struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next) {
 		struct lack l = exchange_lack(n->exchange, p);
-		double lag = l.oldest_ms != 0 && n->wall_ms > l.oldest_ms ? (double)(n->wall_ms - l.oldest_ms) / 1000 : 0;
+		double lag = l.oldest_ms != 0 && n->wall_ms > l.oldest_ms
+				     ? (double)(n->wall_ms - l.oldest_ms) / 1000
+				     : 0;
 
 		worst = lag > worst ? lag : worst;
 	}
@@ -139,7 +146,8 @@ vector_object(const struct index *x, struct json *j)
 	for (uint32_t i = 0; i < x->have.n; i++) {
 		char origin[17];
 
-		snprintf(origin, sizeof(origin), "%016llx", (unsigned long long)x->have.o[i].origin);
+		snprintf(origin, sizeof(origin), "%016llx",
+			 (unsigned long long)x->have.o[i].origin);
 		json_uint(j, origin, dotset_prefix(&x->have, x->have.o[i].origin));
 	}
 	json_obj_close(j);
@@ -153,7 +161,8 @@ status_row(struct request *q, const char *state)
 	char digest[33];
 	struct json j;
 
-	snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)x->digest[0], (unsigned long long)x->digest[1]);
+	snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)x->digest[0],
+		 (unsigned long long)x->digest[1]);
 	json_init(&j);
 	json_obj_open(&j, NULL);
 	json_str(&j, "node", n->conf->name);
@@ -195,8 +204,12 @@ verb_status(struct request *q)
 		ask_watcher(q);
 	if (!answered(q) && n->halted == 0 && n->now_ms - q->since_ms < ANSWER_MS)
 		return;
-	in_sync = answered(q) && n->index->todo_count == 0 && peers_complete(n) && dotset_empty(&n->index->held);
-	status_row(q, n->halted != 0 ? "halted" : n->index->paused ? "paused" : in_sync ? "ok" : "syncing");
+	in_sync = answered(q) && n->index->todo_count == 0 && peers_complete(n) &&
+		  dotset_empty(&n->index->held);
+	status_row(q, n->halted != 0     ? "halted"
+		      : n->index->paused ? "paused"
+		      : in_sync          ? "ok"
+					 : "syncing");
 	if (n->halted != 0)
 		verb_end(q, CONTROL_HALTED, "%s", n->halt_text);
 	else if (!answered(q))
@@ -216,7 +229,9 @@ parse_wait(struct request *q)
 		if (strcmp(q->words[i], "--timeout-ms") == 0 && i + 1 < q->nwords)
 			q->timeout_ms = strtoull(q->words[++i], NULL, 10);
 		else if (strcmp(q->words[i], "--peers") == 0 && i + 1 < q->nwords)
-			q->peers_wanted = strcmp(q->words[++i], "all") == 0 ? SIZE_MAX : (size_t)strtoull(q->words[i], NULL, 10);
+			q->peers_wanted = strcmp(q->words[++i], "all") == 0
+						  ? SIZE_MAX
+						  : (size_t)strtoull(q->words[i], NULL, 10);
 	}
 	return true;
 }
@@ -244,14 +259,17 @@ choose_target(struct request *q)
 	for (size_t i = 1; i < q->nwords; i++) {
 		const struct pathent *e;
 
-		if (q->words[i][0] == '-' && (strcmp(q->words[i], "--timeout-ms") == 0 || strcmp(q->words[i], "--peers") == 0)) {
+		if (q->words[i][0] == '-' && (strcmp(q->words[i], "--timeout-ms") == 0 ||
+					      strcmp(q->words[i], "--peers") == 0)) {
 			i++;
 			continue;
 		}
 		named = true;
 		e = index_find(x, q->words[i], strlen(q->words[i]));
 		if (e == NULL) {
-			verb_end(q, CONTROL_FAILED, "nothing is known of that path: it was never logged here, or is being written");
+			verb_end(q, CONTROL_FAILED,
+				 "nothing is known of that path: it was never logged here, or is "
+				 "being written");
 			return false;
 		}
 		if (add_below(&q->target, e) < 0)
@@ -281,9 +299,11 @@ wait_timed_out(struct request *q)
 
 	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next)
 		if (!dotset_subset(&q->target, &p->acked) && at < sizeof(who))
-			at += (size_t)snprintf(who + at, sizeof(who) - at, "%s%s%s", at > 0 ? ", " : "", p->name,
+			at += (size_t)snprintf(who + at, sizeof(who) - at, "%s%s%s",
+					       at > 0 ? ", " : "", p->name,
 					       p->link == NULL ? " (not connected)" : "");
-	verb_end(q, CONTROL_NOT_IN_SYNC, "timed out: %s", q->phase == 0 ? "mimeo-watcher has not logged everything yet" : who);
+	verb_end(q, CONTROL_NOT_IN_SYNC, "timed out: %s",
+		 q->phase == 0 ? "mimeo-watcher has not logged everything yet" : who);
 }
 
 void

@@ -16,7 +16,8 @@
 /* ---- lists ---- */
 
 static void
-version_row(struct request *q, const char *id, const struct record *r, uint64_t time_ms, uint64_t expires, bool here)
+version_row(struct request *q, const char *id, const struct record *r, uint64_t time_ms,
+	    uint64_t expires, bool here)
 {
 	const struct origin *o = index_origin(q->node->index, r->dot.origin);
 	char hash[HASH_HEX_BYTES];
@@ -46,7 +47,9 @@ kept_row(struct request *q, const struct kept *k)
 	char id[48];
 
 	store_name(k, id);
-	version_row(q, id, k->r, index_kept_conflict(q->node->index, k) ? hlc_ms(k->r->hlc) : k->since_ms, store_expires(q->node->kept, k), true);
+	version_row(q, id, k->r,
+		    index_kept_conflict(q->node->index, k) ? hlc_ms(k->r->hlc) : k->since_ms,
+		    store_expires(q->node->kept, k), true);
 }
 
 static bool
@@ -54,10 +57,12 @@ below(const struct record *r, const char *path)
 {
 	size_t len = path != NULL ? strlen(path) : 0;
 
-	return len == 0 || (r->path_len >= len && memcmp(r->path, path, len) == 0 && (r->path_len == len || r->path[len] == '/'));
+	return len == 0 || (r->path_len >= len && memcmp(r->path, path, len) == 0 &&
+			    (r->path_len == len || r->path[len] == '/'));
 }
 
-/* The heads that lose; kept here or still to be fetched. Rescued content is listed too: nobody has logged it. */
+/* The heads that lose; kept here or still to be fetched. Rescued content is listed too: nobody has
+ * logged it. */
 static void
 list_conflicts(struct request *q)
 {
@@ -67,7 +72,8 @@ list_conflicts(struct request *q)
 	for (const struct irec *i = x->log_first; i != NULL; i = i->log_next) {
 		const struct irec *w = index_winner(i->ent);
 
-		if (!i->head || i == w || !record_live(i->r) || i->r->kind == KIND_DIR || record_same_content(i->r, w->r))
+		if (!i->head || i == w || !record_live(i->r) || i->r->kind == KIND_DIR ||
+		    record_same_content(i->r, w->r))
 			continue;
 		dot_text(i->r->dot, id);
 		version_row(q, id, i->r, hlc_ms(i->r->hlc), 0, index_kept(x, i->r->dot) != NULL);
@@ -150,7 +156,8 @@ restore_conflict(struct request *q, struct dot dot, const char *to)
 	const struct kept *k = index_kept(q->node->index, dot);
 	struct kept made = {.dot = dot};
 
-	for (const struct irec *i = q->node->index->log_first; k == NULL && i != NULL; i = i->log_next)
+	for (const struct irec *i = q->node->index->log_first; k == NULL && i != NULL;
+	     i = i->log_next)
 		if (dot_eq(i->r->dot, dot)) {
 			made.r = i->r;
 			k = &made;
@@ -176,12 +183,16 @@ verb_conflicts(struct request *q)
 		return;
 	}
 	if (q->nwords < 3 || parse_id(q->words[2], &dot) < 0) {
-		verb_end(q, CONTROL_USAGE, "conflicts: restore ID [TO], or drop ID; an ID is what the list shows");
+		verb_end(q, CONTROL_USAGE,
+			 "conflicts: restore ID [TO], or drop ID; an ID is what the list shows");
 	} else if (strcmp(q->words[1], "restore") == 0) {
 		restore_conflict(q, dot, q->nwords > 3 ? q->words[3] : NULL);
 	} else if (strcmp(q->words[1], "drop") == 0) {
 		e = store_drop(q->node->kept, dot);
-		verb_end(q, e < 0 ? CONTROL_FAILED : CONTROL_OK, "%s", e == -ENOENT ? "nothing is kept here under that id" : e < 0 ? strerror(-e) : "");
+		verb_end(q, e < 0 ? CONTROL_FAILED : CONTROL_OK, "%s",
+			 e == -ENOENT ? "nothing is kept here under that id"
+			 : e < 0      ? strerror(-e)
+				      : "");
 	} else {
 		verb_end(q, CONTROL_USAGE, "conflicts: restore ID [TO], or drop ID");
 	}
@@ -194,7 +205,8 @@ newest_kept(const struct index *x, const char *path, uint64_t before_ms)
 	size_t len = strlen(path);
 
 	for (const struct kept *k = x->kept_first; k != NULL; k = k->next)
-		if (k->r->path_len == len && memcmp(k->r->path, path, len) == 0 && k->since_ms <= before_ms && !index_kept_conflict(x, k))
+		if (k->r->path_len == len && memcmp(k->r->path, path, len) == 0 &&
+		    k->since_ms <= before_ms && !index_kept_conflict(x, k))
 			best = k;
 	return best;
 }
@@ -216,9 +228,11 @@ verb_trash(struct request *q)
 		verb_end(q, CONTROL_USAGE, "trash: list [PATH], or restore PATH [--at TIME]");
 		return;
 	}
-	k = newest_kept(q->node->index, q->words[2], q->nwords > 4 ? strtoull(q->words[4], NULL, 10) : UINT64_MAX);
+	k = newest_kept(q->node->index, q->words[2],
+			q->nwords > 4 ? strtoull(q->words[4], NULL, 10) : UINT64_MAX);
 	if (k == NULL)
-		verb_end(q, CONTROL_FAILED, "nothing is kept of that path here%s", q->nwords > 4 ? " from before that time" : "");
+		verb_end(q, CONTROL_FAILED, "nothing is kept of that path here%s",
+			 q->nwords > 4 ? " from before that time" : "");
 	else
 		restore_begin(q, k, NULL);
 }

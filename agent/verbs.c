@@ -66,6 +66,10 @@ verb_time(struct json *j, const char *key, uint64_t wall_ms)
 	struct tm tm;
 	char text[40], whole[32];
 
+	if (wall_ms == 0) {
+		json_null(j, key);
+		return;
+	}
 	gmtime_r(&sec, &tm);
 	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text, sizeof(text), "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
@@ -122,7 +126,8 @@ at_or_below(const struct record *r, const char *path)
 {
 	size_t len = strlen(path);
 
-	return r->path_len >= len && memcmp(r->path, path, len) == 0 && (r->path_len == len || r->path[len] == '/');
+	return r->path_len >= len && memcmp(r->path, path, len) == 0 &&
+	       (r->path_len == len || r->path[len] == '/');
 }
 
 static void
@@ -191,7 +196,8 @@ verb_pending(struct request *q)
 {
 	size_t n = 0;
 
-	for (const struct pathent *e = index_todo_first(q->node->index); e != NULL && n < PENDING_ROWS_MAX; e = e->todo_next, n++)
+	for (const struct pathent *e = index_todo_first(q->node->index);
+	     e != NULL && n < PENDING_ROWS_MAX; e = e->todo_next, n++)
 		pending_row(q, e);
 	verb_end(q, CONTROL_OK, "%s", "");
 }
@@ -220,7 +226,8 @@ verb_errors(struct request *q)
 /* ---- whohas, explain ---- */
 
 static void
-whohas_row(struct request *q, const char *node, const struct irec *i, bool applied, const char *error)
+whohas_row(struct request *q, const char *node, const struct irec *i, bool applied,
+	   const char *error)
 {
 	char hash[HASH_HEX_BYTES], dot[DOT_TEXT_BYTES];
 	struct json j;
@@ -241,13 +248,17 @@ whohas_row(struct request *q, const char *node, const struct irec *i, bool appli
 static struct pathent *
 named_path(struct request *q)
 {
-	struct pathent *e = q->nwords > 1 ? index_find(q->node->index, q->words[1], strlen(q->words[1])) : NULL;
+	struct pathent *e =
+		q->nwords > 1 ? index_find(q->node->index, q->words[1], strlen(q->words[1])) : NULL;
 
 	if (q->nwords < 2)
 		verb_end(q, CONTROL_USAGE, "%s: which path?", q->words[0]);
 	else if (e == NULL || e->recs == NULL)
-		verb_end(q, CONTROL_FAILED, "nothing is known of that path: it was never logged here%s",
-			 node_ignored(q->node, q->words[1], strlen(q->words[1]), false) ? " (it is ignored by configuration)" : "");
+		verb_end(q, CONTROL_FAILED,
+			 "nothing is known of that path: it was never logged here%s",
+			 node_ignored(q->node, q->words[1], strlen(q->words[1]), false)
+				 ? " (it is ignored by configuration)"
+				 : "");
 	return q->ended ? NULL : e;
 }
 
@@ -262,7 +273,8 @@ verb_whohas(struct request *q)
 		if (!i->head)
 			continue;
 		whohas_row(q, q->node->conf->name, i, index_applied(i), "");
-		for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next)
+		for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL;
+		     p = p->next)
 			whohas_row(q, p->name, i, dotset_has(&p->acked, i->r->dot), p->last_error);
 	}
 	verb_end(q, CONTROL_OK, "%s", "");
@@ -284,7 +296,11 @@ verb_explain(struct request *q)
 	json_bool(&j, "ignored", node_ignored(q->node, e->path, e->path_len, false));
 	json_bool(&j, "settled", !e->todo);
 	json_str(&j, "state", e->todo ? s.state : "in sync here");
-	json_str(&j, "reason", e->todo && s.reason != NULL ? s.reason : e->left.seq != 0 ? "left as it is on purpose: ignored, or a directory that is not empty" : "");
+	json_str(&j, "reason",
+		 e->todo && s.reason != NULL ? s.reason
+		 : e->left.seq != 0
+			 ? "left as it is on purpose: ignored, or a directory that is not empty"
+			 : "");
 	json_uint(&j, "attempts", e->todo ? s.attempts : 0);
 	json_uint(&j, "heads", index_heads_at(e));
 	json_uint(&j, "conflicts", index_conflicts_at(e));
@@ -351,9 +367,11 @@ put_member(struct node *n, struct member *m)
 	const struct member *old = index_member(n->index, m->name);
 	struct buf blob = {0};
 
-	m->incarnation = old != NULL && old->incarnation >= n->wall_ms ? old->incarnation + 1 : n->wall_ms;
+	m->incarnation =
+		old != NULL && old->incarnation >= n->wall_ms ? old->incarnation + 1 : n->wall_ms;
 	member_encode(&blob, m);
-	commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
+	commit_put(n->commit,
+		   &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
 	buf_free(&blob);
 }
 
@@ -362,7 +380,8 @@ member_written(struct request *q)
 {
 	char err[512];
 
-	if (members_write_files(q->node->conf, q->node->index->members, q->node->index->nmembers, err, sizeof(err)) < 0) {
+	if (members_write_files(q->node->conf, q->node->index->members, q->node->index->nmembers,
+				err, sizeof(err)) < 0) {
 		verb_end(q, CONTROL_FAILED, "%s", err);
 		return;
 	}
@@ -419,7 +438,8 @@ verb_authorize(struct request *q)
 		m = *old;
 		m.removed = 1;
 	} else if (q->nwords != 2 || members_parse(q->words[1], &m, err, sizeof(err)) < 0) {
-		verb_end(q, CONTROL_FAILED, "%s", q->nwords == 2 ? err : "authorize: one line, --list, or --remove NAME");
+		verb_end(q, CONTROL_FAILED, "%s",
+			 q->nwords == 2 ? err : "authorize: one line, --list, or --remove NAME");
 		return;
 	} else if (strcmp(m.name, n->conf->name) == 0) {
 		verb_end(q, CONTROL_FAILED, "that line is this node's own");
@@ -433,22 +453,14 @@ verb_authorize(struct request *q)
 /* ---- the table ---- */
 
 static const struct verb verbs[] = {
-	{"status", true, verb_status},
-	{"wait", true, verb_wait},
-	{"peers", true, verb_peers},
-	{"log", true, verb_log},
-	{"history", true, verb_history},
-	{"pending", true, verb_pending},
-	{"errors", true, verb_errors},
-	{"whohas", true, verb_whohas},
-	{"explain", true, verb_explain},
-	{"shown", true, verb_shown},
-	{"conflicts", true, verb_conflicts},
-	{"trash", true, verb_trash},
-	{"pause", false, verb_pause},
-	{"resume", false, verb_resume},
-	{"reload", false, verb_reload},
-	{"authorize", false, verb_authorize},
+	{"status", true, verb_status},       {"wait", true, verb_wait},
+	{"peers", true, verb_peers},         {"log", true, verb_log},
+	{"history", true, verb_history},     {"pending", true, verb_pending},
+	{"errors", true, verb_errors},       {"whohas", true, verb_whohas},
+	{"explain", true, verb_explain},     {"shown", true, verb_shown},
+	{"conflicts", true, verb_conflicts}, {"trash", true, verb_trash},
+	{"pause", false, verb_pause},        {"resume", false, verb_resume},
+	{"reload", false, verb_reload},      {"authorize", false, verb_authorize},
 };
 
 const struct verb *

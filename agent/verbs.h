@@ -13,28 +13,29 @@ struct request {
 	struct links *links;
 	const char *words[CONTROL_WORDS_MAX];
 	size_t nwords;
-	struct buf out;            /* frames for the client */
+	struct buf out; /* frames for the client */
 	bool ended;
 	const struct verb *verb;
 	/* state of verbs that take more than one turn */
 	unsigned phase;
-	uint64_t barrier;          /* asked of the watcher; 0: none */
+	uint64_t barrier; /* asked of the watcher; 0: none */
 	uint64_t since_ms;
 	uint64_t timeout_ms;
-	struct dotset target;      /* wait: these dots */
-	size_t peers_wanted;       /* wait: on so many others; SIZE_MAX: all */
+	struct dotset target; /* wait: these dots */
+	size_t peers_wanted;  /* wait: on so many others; SIZE_MAX: all */
 	struct index_cursor cursor;
 	bool cursor_begun, follow;
-	const char *path;          /* log, history: only this */
-	struct kept *kept;         /* list: where it is */
+	const char *path;  /* log, history: only this */
+	struct kept *kept; /* list: where it is */
 	size_t i;
 	struct restore *restore;
 };
 
 struct verb {
 	const char *name;
-	bool anyone;               /* members of the socket's group may ask */
-	/* Called until it has ended the request (verb_end): once at first, then on every turn; stops early when out is full. */
+	bool anyone; /* members of the socket's group may ask */
+	/* Called until it has ended the request (verb_end): once at first, then on every turn;
+	 * stops early when out is full. */
 	void (*step)(struct request *q);
 };
 
@@ -45,7 +46,7 @@ void verb_clear(struct request *q);
 /* For verbs. */
 void verb_row(struct request *q, struct json *j); /* sends the object and frees it */
 void verb_end(struct request *q, int code, const char *fmt, ...) PRINTF(3, 4);
-/* "2026-01-02T03:04:05.678Z". */
+/* "2026-01-02T03:04:05.678Z"; null for 0, never. */
 void verb_time(struct json *j, const char *key, uint64_t wall_ms);
 bool verb_full(const struct request *q); /* the client has enough to read for now */
 

@@ -44,7 +44,8 @@ create(struct tree *tree, const struct wal_dev *dev, uint64_t wall_ms)
 }
 
 static int
-prepare_locked(const char *state, struct tree *tree, const struct wal_dev *dev, uint64_t wall_ms, char *err, size_t err_len)
+prepare_locked(const char *state, struct tree *tree, const struct wal_dev *dev, uint64_t wall_ms,
+	       char *err, size_t err_len)
 {
 	int r = has_wal(state) ? -EEXIST : tree_guard(tree, 0);
 
@@ -53,19 +54,22 @@ prepare_locked(const char *state, struct tree *tree, const struct wal_dev *dev, 
 	if (r == -EBADMSG || r == 0) {
 		snprintf(err, err_len,
 			 "%s has no WAL, but the root carries the marker " PATH_MARKER
-			 ": is the state disk not mounted? To begin anew with what lies in the root, remove the marker",
+			 ": is the state disk not mounted? To begin anew with what lies in the "
+			 "root, remove the marker",
 			 state);
 		return -ENOTRECOVERABLE;
 	}
 	if (r == -ENODATA)
 		r = create(tree, dev, wall_ms);
 	if (r < 0)
-		snprintf(err, err_len, "%s: cannot create the WAL or the root's marker: %s", state, strerror(-r));
+		snprintf(err, err_len, "%s: cannot create the WAL or the root's marker: %s", state,
+			 strerror(-r));
 	return r;
 }
 
 int
-home_prepare(const char *state, struct tree *tree, const struct wal_dev *dev, uint64_t wall_ms, char *err, size_t err_len)
+home_prepare(const char *state, struct tree *tree, const struct wal_dev *dev, uint64_t wall_ms,
+	     char *err, size_t err_len)
 {
 	char path[4096];
 	int lock = -EBUSY, r;
@@ -88,7 +92,8 @@ home_prepare(const char *state, struct tree *tree, const struct wal_dev *dev, ui
 }
 
 int
-home_guard(struct tree *tree, const struct wal_info *info, const char *root, char *err, size_t err_len)
+home_guard(struct tree *tree, const struct wal_info *info, const char *root, char *err,
+	   size_t err_len)
 {
 	int r = tree_guard(tree, info->store);
 	const char *what;
@@ -100,13 +105,17 @@ home_guard(struct tree *tree, const struct wal_info *info, const char *root, cha
 		return 0;
 	case -ENODATA:
 		what = "the marker " PATH_MARKER
-		       " is missing: is the right disk mounted there? Nothing is deleted anywhere. If this is the right directory, put the marker back with `mimeo init --marker`";
+		       " is missing: is the right disk mounted there? Nothing is deleted anywhere. "
+		       "If this is the right directory, put the marker back with `mimeo init "
+		       "--marker`";
 		break;
 	case -EBADMSG:
-		what = "the marker " PATH_MARKER " is of another node, or unreadable: another directory lies there";
+		what = "the marker " PATH_MARKER
+		       " is of another node, or unreadable: another directory lies there";
 		break;
 	case -ESTALE:
-		what = "another directory or file system lies there now: was it unmounted or replaced?";
+		what = "another directory or file system lies there now: was it unmounted or "
+		       "replaced?";
 		break;
 	case -ENOENT:
 		what = "it is gone: was it unmounted or removed?";

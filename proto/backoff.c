@@ -9,7 +9,7 @@
 void
 backoff_init(struct backoff *b, uint32_t base_ms, uint32_t cap_ms, uint64_t seed)
 {
-	*b = (struct backoff){ .base_ms = base_ms, .cap_ms = cap_ms, .seed = seed };
+	*b = (struct backoff){.base_ms = base_ms, .cap_ms = cap_ms, .seed = seed};
 	if (base_ms == 0)
 		b->base_ms = 1;
 }

@@ -14,7 +14,7 @@ void
 buf_free(struct buf *b)
 {
 	free(b->data);
-	*b = (struct buf){ 0 };
+	*b = (struct buf){0};
 }
 
 void
@@ -154,7 +154,7 @@ bytes_get_u64(const uint8_t *p)
 struct cur
 cur_of(const void *bytes, size_t len)
 {
-	return (struct cur){ .p = bytes, .left = len };
+	return (struct cur){.p = bytes, .left = len};
 }
 
 const uint8_t *

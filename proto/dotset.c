@@ -106,7 +106,7 @@ obtain(struct dotset *s, uint64_t origin)
 		s->cap = cap;
 	}
 	memmove(s->o + i + 1, s->o + i, (s->n - i) * sizeof(*s->o));
-	s->o[i] = (struct dotspans){ .origin = origin };
+	s->o[i] = (struct dotspans){.origin = origin};
 	s->n++;
 	return &s->o[i];
 }
@@ -129,7 +129,7 @@ dotset_free(struct dotset *s)
 {
 	dotset_clear(s);
 	free(s->o);
-	*s = (struct dotset){ 0 };
+	*s = (struct dotset){0};
 }
 
 void
@@ -220,7 +220,7 @@ dotset_add_range(struct dotset *s, uint64_t origin, uint64_t lo, uint64_t hi)
 	o = obtain(s, origin);
 	if (!o)
 		return -ENOMEM;
-	rc = add_span(o, (struct dotspan){ lo, hi });
+	rc = add_span(o, (struct dotspan){lo, hi});
 	drop_if_empty(s, o);
 	return rc;
 }
@@ -250,7 +250,7 @@ dotset_del(struct dotset *s, struct dot d)
 	} else if (span->hi == d.seq) {
 		span->hi--;
 	} else {
-		left = (struct dotspan){ span->lo, d.seq - 1 };
+		left = (struct dotspan){span->lo, d.seq - 1};
 		if (replace(o, i, i, left) < 0)
 			return -ENOMEM;
 		o->span[i + 1].lo = d.seq + 1;
@@ -313,11 +313,11 @@ subtract(struct dotspan *out, const struct dotspan *a, uint32_t an, const struct
 		/* The last of these may reach into the next span of a: j stays. */
 		for (uint32_t k = j; k < bn && b[k].lo <= a[i].hi; k++) {
 			if (b[k].lo > lo)
-				out[n++] = (struct dotspan){ lo, b[k].lo - 1 };
+				out[n++] = (struct dotspan){lo, b[k].lo - 1};
 			lo = b[k].hi + 1;
 		}
 		if (lo <= a[i].hi)
-			out[n++] = (struct dotspan){ lo, a[i].hi };
+			out[n++] = (struct dotspan){lo, a[i].hi};
 	}
 	return n;
 }
@@ -392,7 +392,7 @@ dotset_minus(struct dotset *s, const struct dotset *other)
 int
 dotset_copy(struct dotset *to, const struct dotset *from)
 {
-	struct dotset copy = { 0 };
+	struct dotset copy = {0};
 
 	if (to == from)
 		return 0;
@@ -515,7 +515,7 @@ dotset_encode(struct buf *b, const struct dotset *s)
 void
 dotset_encode_origin(struct buf *b, const struct dotset *s, uint64_t origin)
 {
-	const struct dotspans none = { .origin = origin };
+	const struct dotspans none = {.origin = origin};
 	const struct dotspans *o = find(s, origin);
 
 	buf_put_u32(b, 1);
@@ -538,7 +538,7 @@ decode_spans(struct cur *c, struct dotspans *o, uint32_t n)
 		/* The first span may start at 1, every other one leaves a gap. */
 		if (lo == 0 || (i > 0 && lo <= last + 1) || hi < lo || hi > DOT_SEQ_MAX)
 			return -EPROTO;
-		o->span[o->n++] = (struct dotspan){ lo, hi };
+		o->span[o->n++] = (struct dotspan){lo, hi};
 		last = hi;
 	}
 	return 0;
@@ -570,7 +570,7 @@ decode_origin(struct cur *c, struct dotset *s, uint64_t *last, uint32_t *budget)
 int
 dotset_decode(struct cur *c, struct dotset *out)
 {
-	struct dotset s = { 0 };
+	struct dotset s = {0};
 	uint32_t origins = cur_u32(c), budget = DOTSET_SPANS_MAX;
 	uint64_t last = 0;
 	int rc = 0;
@@ -604,7 +604,7 @@ static void
 put_hex(struct buf *b, uint64_t v)
 {
 	for (unsigned shift = 64; shift > 0; shift -= 4)
-		buf_put_u8(b, (uint8_t)"0123456789abcdef"[v >> (shift - 4) & 15]);
+		buf_put_u8(b, (uint8_t) "0123456789abcdef"[v >> (shift - 4) & 15]);
 }
 
 void

@@ -237,7 +237,8 @@ content_match(const void *item, const void *key)
 	const struct pathent *e = item;
 	const struct content_key *k = key;
 
-	return e->shown->r->size == k->size && memcmp(e->shown->r->hash, k->hash, RECORD_HASH_BYTES) == 0;
+	return e->shown->r->size == k->size &&
+	       memcmp(e->shown->r->hash, k->hash, RECORD_HASH_BYTES) == 0;
 }
 
 struct pathent *
@@ -254,7 +255,8 @@ has_content(const struct irec *i)
 	return i != NULL && i->r->kind == KIND_FILE;
 }
 
-/* The table has one path a content, the others hang on it: a thousand empty files must not be a thousand collisions. */
+/* The table has one path a content, the others hang on it: a thousand empty files must not be a
+ * thousand collisions. */
 static int
 content_add(struct index *x, struct pathent *e)
 {
@@ -515,7 +517,8 @@ gaps_release(struct index *x)
 	struct gap *g;
 	int r;
 
-	while ((g = x->gaps) != NULL && (x->todo_first == NULL || x->todo_first->todo_stamp > g->stamp)) {
+	while ((g = x->gaps) != NULL &&
+	       (x->todo_first == NULL || x->todo_first->todo_stamp > g->stamp)) {
 		if ((r = dotset_join(&x->acked, &g->set)) < 0)
 			return r;
 		x->gaps = g->next;
@@ -583,7 +586,8 @@ fold_record(struct index *x, const struct entry *n, bool own)
 	if (own) {
 		r = apply_dot(x, e, i, i->r->dot);
 		if (r == 0)
-			r = record_live(i->r) ? set_shown(x, e, i, false, &n->sig) : set_shown(x, e, NULL, false, NULL);
+			r = record_live(i->r) ? set_shown(x, e, i, false, &n->sig)
+					      : set_shown(x, e, NULL, false, NULL);
 	} else if (index_applied(i)) {
 		r = dotset_add(&x->acked, i->r->dot);
 	}

@@ -9,10 +9,12 @@
 
 /*
  * The merge, in short (architecture: README, "How it works"):
- * - A path has heads: the records that no other record's context covers. A head leaves only when a record that covers
- *   it arrives. What is shown is a pure function of the heads of this path and of those below and above it: index_want.
- * - `actx`, the applied context, is the join over every record ever applied here of its context and its dot. A record is applied here,
- *   or superseded by one that was, iff actx covers its dot. It is the context of the next local record at this path.
+ * - A path has heads: the records that no other record's context covers. A head leaves only when a
+ * record that covers it arrives. What is shown is a pure function of the heads of this path and of
+ * those below and above it: index_want.
+ * - `actx`, the applied context, is the join over every record ever applied here of its context and
+ * its dot. A record is applied here, or superseded by one that was, iff actx covers its dot. It is
+ * the context of the next local record at this path.
  * - A record stays in memory while it is a head, or not yet applied, or shown.
  */
 struct pathent;
@@ -20,7 +22,7 @@ struct pathent;
 struct irec {
 	struct record *r; /* own copy */
 	struct pathent *ent;
-	struct irec *next;              /* in the path */
+	struct irec *next;                /* in the path */
 	struct irec *log_prev, *log_next; /* in the order of the WAL */
 	uint64_t lsn; /* rises along the log order: what is durable so far is lsn <= some number */
 	bool head;
@@ -30,8 +32,8 @@ struct irec {
 /* An open intent: the agent is about to change the path, or did and has not said so yet. */
 struct intent {
 	struct dot dot;
-	uint8_t action;     /* enum entry_action */
-	uint64_t ino;       /* of the staged or moved object; 0 if the action has none */
+	uint8_t action; /* enum entry_action */
+	uint64_t ino;   /* of the staged or moved object; 0 if the action has none */
 	struct pathent *ent;
 	struct pathent *from; /* ACTION_MOVE */
 	struct intent *next;
@@ -42,28 +44,31 @@ struct pathent {
 	struct pathent *parent; /* NULL: this is the root */
 	struct pathent *child, *sib_next, *sib_prev;
 	struct irec *recs;
-	struct irec *shown;   /* the version that the tree shows here; NULL: nothing, or an implied directory */
-	bool shown_dir;       /* an implied directory is shown */
-	bool todo;            /* unsettled: see index_todo_first */
-	uint8_t live;         /* own winner: 0 not live, 1 import (weak), 2 strong */
+	struct irec *shown; /* the version that the tree shows here; NULL: nothing, or an implied
+			       directory */
+	bool shown_dir;     /* an implied directory is shown */
+	bool todo;          /* unsettled: see index_todo_first */
+	uint8_t live;       /* own winner: 0 not live, 1 import (weak), 2 strong */
 	uint16_t path_len;
-	uint32_t version;     /* moves whenever a record, the applied context or what is shown changes */
-	uint32_t strong_below, weak_below; /* live own winners strictly below */
-	struct sig sig;       /* of what is shown */
+	uint32_t
+		version; /* moves whenever a record, the applied context or what is shown changes */
+	uint32_t strong_below, weak_below;     /* live own winners strictly below */
+	struct sig sig;                        /* of what is shown */
 	struct pathent *same_prev, *same_next; /* others that show the same content */
 	struct vv actx;
-	struct dot left;      /* the winner that was dealt with although the tree does not show it (ignored, or a directory that had to stay) */
+	struct dot left; /* the winner that was dealt with although the tree does not show it
+			    (ignored, or a directory that had to stay) */
 	struct intent *intent;
 	struct pathent *todo_prev, *todo_next;
 	uint64_t todo_stamp;
-	void *work;           /* the owner's: agent task or watcher's dirty name */
-	uint8_t path[];       /* terminated, for printing only; may hold any byte but 0 */
+	void *work;     /* the owner's: agent task or watcher's dirty name */
+	uint8_t path[]; /* terminated, for printing only; may hold any byte but 0 */
 };
 
 struct kept {
-	struct dot dot;      /* {0, n} for rescued content */
-	struct record *r;    /* the displaced version: path, hash, size, mode, mtime, author's time */
-	uint64_t since_ms;   /* wall clock when it was displaced */
+	struct dot dot;    /* {0, n} for rescued content */
+	struct record *r;  /* the displaced version: path, hash, size, mode, mtime, author's time */
+	uint64_t since_ms; /* wall clock when it was displaced */
 	uint8_t flags;
 	struct kept *next, *prev; /* oldest first */
 };
@@ -74,7 +79,8 @@ struct origin {
 	char node[MEMBER_NAME_BYTES_MAX + 1];
 };
 
-/* A dot that came by a peer's UPTO without a record, while paths were pending: not acknowledged before those have settled. */
+/* A dot that came by a peer's UPTO without a record, while paths were pending: not acknowledged
+ * before those have settled. */
 struct gap {
 	struct dotset set;
 	uint64_t stamp;
@@ -83,23 +89,25 @@ struct gap {
 
 struct index {
 	/* Read freely, change never. */
-	struct dotset have;   /* every dot seen: stored, superseded, or below the floor */
-	struct dotset acked;  /* of those, what was applied here or superseded by something applied */
+	struct dotset have; /* every dot seen: stored, superseded, or below the floor */
+	struct dotset
+		acked; /* of those, what was applied here or superseded by something applied */
 	struct dotset floor;
 	struct dotset held;
-	uint64_t hlc;         /* highest time seen in any record */
-	uint64_t hlc_own;     /* highest time in a record authored here */
+	uint64_t hlc;     /* highest time seen in any record */
+	uint64_t hlc_own; /* highest time in a record authored here */
 	uint64_t barrier, answered;
-	uint64_t scanned_ms;  /* wall time of the last full scan; 0 never */
+	uint64_t scanned_ms;   /* wall time of the last full scan; 0 never */
 	uint64_t files, bytes; /* shown files and symlinks; their sizes */
 	uint64_t dirs;
-	uint64_t tombstones;  /* paths whose winner is a delete */
-	uint64_t conflicts;   /* losing live heads with another content than the winner's */
-	uint64_t digest[2];   /* order-independent, over live heads */
+	uint64_t tombstones; /* paths whose winner is a delete */
+	uint64_t conflicts;  /* losing live heads with another content than the winner's */
+	uint64_t digest[2];  /* order-independent, over live heads */
 	uint64_t kept_bytes, kept_files;
 	size_t todo_count;
 	bool paused;
-	bool exchanged;       /* some peer's UPTO was joined, or the WAL says so: what the cluster has is known here */
+	bool exchanged; /* some peer's UPTO was joined, or the WAL says so: what the cluster has is
+			   known here */
 	struct irec *log_first, *log_last;
 	struct kept *kept_first, *kept_last;
 	struct origin *origins; /* sorted by id */
@@ -110,13 +118,14 @@ struct index {
 	struct pathent *root;
 	/* Callbacks of the owner, may be NULL. */
 	void *arg;
-	void (*on_todo)(void *arg, struct pathent *ent);  /* is unsettled and something changed */
+	void (*on_todo)(void *arg, struct pathent *ent); /* is unsettled and something changed */
 	void (*on_settled)(void *arg, struct pathent *ent);
-	void (*on_record)(void *arg, struct irec *rec, bool own); /* a new record (not during snapshot replay of the same dot) */
-	void (*on_answer)(void *arg, const struct entry *e);  /* ENTRY_ANSWER */
+	void (*on_record)(void *arg, struct irec *rec,
+			  bool own); /* a new record (not during snapshot replay of the same dot) */
+	void (*on_answer)(void *arg, const struct entry *e); /* ENTRY_ANSWER */
 	void (*on_barrier)(void *arg, uint64_t n);
 	void (*on_member)(void *arg, const struct member *m);
-	void (*on_free)(void *arg, struct pathent *ent);  /* ent->work must be given up */
+	void (*on_free)(void *arg, struct pathent *ent); /* ent->work must be given up */
 	/* Private. */
 	uint64_t seed;
 	char self[MEMBER_NAME_BYTES_MAX + 1];
@@ -133,7 +142,8 @@ struct index {
 /* seed: any random number (hash tables). self: this node's name. NULL: out of memory. */
 struct index *index_new(uint64_t seed, const char *self);
 void index_free(struct index *x);
-/* Applies one entry. -ENOMEM only: the caller must stop. Entries that contradict what is there are absorbed as far as they make sense. */
+/* Applies one entry. -ENOMEM only: the caller must stop. Entries that contradict what is there are
+ * absorbed as far as they make sense. */
 NODISCARD int index_fold(struct index *x, const struct entry *e);
 
 struct pathent *index_find(const struct index *x, const void *path, size_t len);
@@ -148,7 +158,8 @@ struct irec *index_winner(const struct pathent *ent);
 bool index_applied(const struct irec *rec); /* here, or superseded by something applied here */
 
 enum want { WANT_ABSENT, WANT_RECORD, WANT_DIR };
-/* What the tree should show: *rec for WANT_RECORD; WANT_DIR is a directory that no record describes. */
+/* What the tree should show: *rec for WANT_RECORD; WANT_DIR is a directory that no record
+ * describes. */
 enum want index_want(const struct pathent *ent, struct irec **rec);
 /* Does the tree show what it should? */
 bool index_shows_want(const struct pathent *ent);
@@ -160,18 +171,21 @@ struct pathent *index_todo_first(const struct index *x);
 void index_unleave(struct index *x, struct pathent *ent);
 
 /*
- * The echo rule: would a record of this state be an echo? state: kind, mode, mtime, hash, size, target, owner of what the tree has
- * (KIND_ABSENT: nothing). Returns the record that it would repeat: one of this path, not applied here, equal to it, and covering or
- * outranking what is shown (or nothing is shown). NULL: it is the user's own change. owners: compare owner names too.
+ * The echo rule: would a record of this state be an echo? state: kind, mode, mtime, hash, size,
+ * target, owner of what the tree has (KIND_ABSENT: nothing). Returns the record that it would
+ * repeat: one of this path, not applied here, equal to it, and covering or outranking what is shown
+ * (or nothing is shown). NULL: it is the user's own change. owners: compare owner names too.
  */
 struct irec *index_echo(const struct pathent *ent, const struct record *state, bool owners);
 /* Is `state` just what index says is shown here? (Implied directories equal any directory.) */
 bool index_shows(const struct pathent *ent, const struct record *state, bool owners);
 
 /* A path that shows a file with this content; NULL if none. */
-struct pathent *index_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size);
+struct pathent *index_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES],
+			      uint64_t size);
 struct kept *index_kept(const struct index *x, struct dot dot);
-struct kept *index_kept_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES], uint64_t size);
+struct kept *index_kept_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES],
+				uint64_t size);
 /* Is that kept version a conflict: is its dot still a head (or was it never logged)? */
 bool index_kept_conflict(const struct index *x, const struct kept *k);
 
@@ -186,17 +200,19 @@ struct index_cursor {
 };
 void index_cursor_begin(struct index *x, struct index_cursor *c);
 void index_cursor_end(struct index *x, struct index_cursor *c);
-struct irec *index_cursor_next(const struct index *x, struct index_cursor *c); /* NULL: nothing more for now */
+struct irec *index_cursor_next(const struct index *x,
+			       struct index_cursor *c); /* NULL: nothing more for now */
 
-/* Number of live heads at the path that are not what is shown, with other content: what `conflicts` counts. */
+/* Number of live heads at the path that are not what is shown, with other content: what `conflicts`
+ * counts. */
 unsigned index_conflicts_at(const struct pathent *ent);
 /* Most heads at one path; above it a node authors nothing there and says so. */
 #define INDEX_HEADS_MAX 64
 unsigned index_heads_at(const struct pathent *ent);
 
 /*
- * The live state as WAL entries, for wal_compact: appends up to about 1 MiB to out, leaves it empty when done. Begin with a
- * zeroed state. The index must not change in between.
+ * The live state as WAL entries, for wal_compact: appends up to about 1 MiB to out, leaves it empty
+ * when done. Begin with a zeroed state. The index must not change in between.
  */
 struct index_snapshot {
 	unsigned phase;
@@ -205,7 +221,8 @@ struct index_snapshot {
 };
 NODISCARD int index_snapshot(struct index *x, struct index_snapshot *s, struct buf *out);
 
-/* Walks everything and recomputes what is derived; asserts on a difference. For tests and simulators. */
+/* Walks everything and recomputes what is derived; asserts on a difference. For tests and
+ * simulators. */
 void index_check(const struct index *x);
 
 #endif

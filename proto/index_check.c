@@ -50,7 +50,8 @@ check_ent(const struct index *x, const struct pathent *e, struct sums *s)
 
 /* Returns the live own winners at and below e through *strong and *weak. */
 static void
-check_below(const struct index *x, const struct pathent *e, struct sums *s, uint32_t *strong, uint32_t *weak)
+check_below(const struct index *x, const struct pathent *e, struct sums *s, uint32_t *strong,
+	    uint32_t *weak)
 {
 	uint32_t st = 0, we = 0;
 

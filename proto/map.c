@@ -96,7 +96,8 @@ map_find(const struct map *m, uint64_t hash, bool (*match)(const void *item, con
 	return NULL;
 }
 
-/* May the item of slot `from` move into the hole: only if its home is not cyclically between them. */
+/* May the item of slot `from` move into the hole: only if its home is not cyclically between them.
+ */
 static bool
 movable(const struct map *m, size_t hole, size_t from)
 {
@@ -111,10 +112,12 @@ map_del(struct map *m, uint64_t hash, const void *item)
 	size_t hole;
 
 	assert(m->cap > 0);
-	for (hole = hash & (m->cap - 1); m->slot[hole].item != item; hole = (hole + 1) & (m->cap - 1))
+	for (hole = hash & (m->cap - 1); m->slot[hole].item != item;
+	     hole = (hole + 1) & (m->cap - 1))
 		assert(m->slot[hole].item != NULL);
 	m->n--;
-	for (size_t i = (hole + 1) & (m->cap - 1); m->slot[i].item != NULL; i = (i + 1) & (m->cap - 1)) {
+	for (size_t i = (hole + 1) & (m->cap - 1); m->slot[i].item != NULL;
+	     i = (i + 1) & (m->cap - 1)) {
 		if (!movable(m, hole, i))
 			continue;
 		m->slot[hole] = m->slot[i];

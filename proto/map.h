@@ -21,12 +21,12 @@ struct map {
 };
 
 /*
- * A seeded 64-bit hash of bytes; not cryptographic: a random seed keeps collisions from being chosen. The same on every machine: the
- * digest that peers compare is made with it (PROTOCOL.md).
+ * A seeded 64-bit hash of bytes; not cryptographic: a random seed keeps collisions from being
+ * chosen. The same on every machine: the digest that peers compare is made with it (PROTOCOL.md).
  */
 uint64_t map_hash(uint64_t seed, const void *bytes, size_t len);
 
-void map_free(struct map *m); /* the items stay the caller's */
+void map_free(struct map *m);                                    /* the items stay the caller's */
 NODISCARD int map_add(struct map *m, uint64_t hash, void *item); /* -ENOMEM */
 /* The first item with that hash for which match says true; NULL if none. */
 void *map_find(const struct map *m, uint64_t hash, bool (*match)(const void *item, const void *key),

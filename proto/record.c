@@ -160,7 +160,7 @@ static bool
 fields_fit(const struct record *r)
 {
 	return r->dot.origin != 0 && r->dot.seq != 0 && r->dot.seq <= DOT_SEQ_MAX &&
-	       (r->flags & ~RECORD_IMPORT) == 0 && (r->mode & ~RECORD_MODE_MASK) == 0 &&
+	       (r->flags & ~RECORD_FLAGS) == 0 && (r->mode & ~RECORD_MODE_MASK) == 0 &&
 	       path_check(r->path, r->path_len) == 0 && kind_fits(r);
 }
 
@@ -217,7 +217,7 @@ record_decode(struct cur *c, struct record *r)
 {
 	int rc = -EPROTO;
 
-	*r = (struct record){ 0 };
+	*r = (struct record){0};
 	decode_fixed(c, r);
 	decode_strings(c, r);
 	if (c->bad || !fields_fit(r))
@@ -228,7 +228,7 @@ record_decode(struct cur *c, struct record *r)
 out:
 	if (rc < 0) {
 		vv_free(&r->ctx);
-		*r = (struct record){ 0 };
+		*r = (struct record){0};
 	}
 	return rc;
 }

@@ -25,11 +25,15 @@ enum record_op {
 const char *record_op_name(enum record_op op); /* "add", "edit", …; "?" for others */
 
 #define RECORD_HASH_BYTES 32
-#define RECORD_IMPORT 1u          /* flag: found by a first scan; ranks below everything else */
+#define RECORD_IMPORT 1u /* flag: found by a first scan; ranks below everything else */
+#define RECORD_MOVED                                                                               \
+	2u /* flag: the content came here by a rename; whoever has the old name has it, so it is   \
+	      not sent along */
+#define RECORD_FLAGS (RECORD_IMPORT | RECORD_MOVED)
 #define RECORD_MODE_MASK 0777     /* setuid, setgid and sticky are never part of a version */
 #define RECORD_OWNER_BYTES_MAX 64 /* owner and group names */
 #define RECORD_TARGET_BYTES_MAX 4095
-#define RECORD_CTX_MAX 512           /* origins in one context */
+#define RECORD_CTX_MAX 512                      /* origins in one context */
 #define RECORD_BYTES_MAX (16 * 1024 + 512 * 16) /* encoded; larger ones are refused */
 
 /*
@@ -42,7 +46,7 @@ struct record {
 	uint8_t kind; /* enum record_kind */
 	uint8_t op;   /* enum record_op */
 	uint8_t flags;
-	uint16_t mode;   /* file, dir: permission bits; else 0 */
+	uint16_t mode; /* file, dir: permission bits; else 0 */
 	uint16_t path_len;
 	uint16_t target_len;
 	uint8_t owner_len, group_len;

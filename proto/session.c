@@ -13,13 +13,13 @@ enum state { HELLO, OPEN, CLOSED };
 
 /* One stream, as this side sees it. */
 struct stream {
-	uint32_t id;        /* 0: free */
-	bool mine;          /* this side asked */
-	bool cancelled;     /* mine: DATA is dropped until END */
-	bool ended_out;     /* our direction is done */
-	bool ended_in;      /* theirs is */
-	uint64_t may_send;  /* credit that the peer gave */
-	uint64_t may_come;  /* credit that we gave */
+	uint32_t id;       /* 0: free */
+	bool mine;         /* this side asked */
+	bool cancelled;    /* mine: DATA is dropped until END */
+	bool ended_out;    /* our direction is done */
+	bool ended_in;     /* theirs is */
+	uint64_t may_send; /* credit that the peer gave */
+	uint64_t may_come; /* credit that we gave */
 };
 
 struct session {
@@ -29,9 +29,9 @@ struct session {
 	uint64_t nonce;
 	uint32_t ping_ms, timeout_ms;
 	struct buf in, out;
-	size_t in_at;    /* parsed so far */
-	size_t out_at;   /* handed out so far */
-	struct msg msg;  /* surfaced; cleared at the next call */
+	size_t in_at;   /* parsed so far */
+	size_t out_at;  /* handed out so far */
+	struct msg msg; /* surfaced; cleared at the next call */
 	bool msg_used;
 	bool told_closed;
 	uint64_t now_ms, born_ms, rx_ms, ping_at_ms;
@@ -42,7 +42,7 @@ struct session {
 	uint8_t code;
 	bool remote;
 	char reason[MSG_TEXT_BYTES_MAX + 1];
-	bool odd;        /* our stream ids are odd */
+	bool odd; /* our stream ids are odd */
 	uint32_t next_id;
 	uint32_t their_id; /* highest that the peer has opened */
 	struct stream streams[2 * SESSION_STREAMS_MAX];
@@ -174,8 +174,9 @@ got_hello(struct session *s, const struct msg *m)
 	} else if (m->version_min > SESSION_VERSION || m->version_max < SESSION_VERSION) {
 		char text[128], v[3][12];
 
-		TEXT(text, "this node speaks protocol version ", number(SESSION_VERSION, v[0]), ", the peer ",
-		     number(m->version_min, v[1]), " to ", number(m->version_max, v[2]), ": upgrade the older one");
+		TEXT(text, "this node speaks protocol version ", number(SESSION_VERSION, v[0]),
+		     ", the peer ", number(m->version_min, v[1]), " to ",
+		     number(m->version_max, v[2]), ": upgrade the older one");
 		session_bye(s, CODE_VERSION, text);
 	} else if (strcmp(m->node, s->peer) != 0) {
 		char text[256];
@@ -286,7 +287,7 @@ got_credit(struct session *s, const struct msg *m)
 		return false;
 	}
 	t->may_send += m->credit;
-	return true;
+	return false; /* the owner sends when it next looks: session_room */
 }
 
 static bool
@@ -315,7 +316,8 @@ got_frame(struct session *s, const struct msg *m)
 		return false;
 	}
 	case MSG_PING:
-		msg_encode(&s->out, &(struct msg){.type = MSG_PONG, .id = m->id, .time_ms = s->wall_ms});
+		msg_encode(&s->out,
+			   &(struct msg){.type = MSG_PONG, .id = m->id, .time_ms = s->wall_ms});
 		return false;
 	case MSG_PONG:
 		got_pong(s, m);
@@ -531,7 +533,8 @@ session_room(const struct session *s, uint32_t stream)
 	size_t room, i = stream_at(s, stream);
 	const struct stream *t = &s->streams[i];
 
-	if (s->state != OPEN || i == ARRAY_LEN(s->streams) || t->ended_out || queued(s) >= SESSION_BULK_BYTES_MAX)
+	if (s->state != OPEN || i == ARRAY_LEN(s->streams) || t->ended_out ||
+	    queued(s) >= SESSION_BULK_BYTES_MAX)
 		return 0;
 	room = SESSION_BULK_BYTES_MAX - queued(s);
 	return t->may_send < room ? (size_t)t->may_send : room;
@@ -547,7 +550,8 @@ session_data(struct session *s, uint32_t stream, const void *bytes, size_t len)
 	assert(t != NULL && len <= MSG_DATA_BYTES_MAX && len <= t->may_send);
 	t->may_send -= len;
 	s->stats.data_out += len;
-	msg_encode(&s->out, &(struct msg){.type = MSG_DATA, .stream = stream, .bytes = bytes, .len = len});
+	msg_encode(&s->out,
+		   &(struct msg){.type = MSG_DATA, .stream = stream, .bytes = bytes, .len = len});
 	return queue_done(s);
 }
 
@@ -619,7 +623,8 @@ send_ping(struct session *s)
 	s->ping_open = true;
 	s->ping_sent_ms = s->now_ms;
 	s->ping_wall_ms = s->wall_ms;
-	msg_encode(&s->out, &(struct msg){.type = MSG_PING, .id = s->ping_id, .time_ms = s->wall_ms});
+	msg_encode(&s->out,
+		   &(struct msg){.type = MSG_PING, .id = s->ping_id, .time_ms = s->wall_ms});
 	if (s->ping_id % 64 == 0)
 		s->best_rtt_ms = 0; /* clocks drift: the fastest of the recent ones counts */
 }
@@ -672,7 +677,8 @@ session_new(const struct session_opts *o, uint64_t now_ms, uint64_t wall_ms)
 
 	if (s == NULL)
 		return NULL;
-	assert(strlen(o->self) <= MEMBER_NAME_BYTES_MAX && strlen(o->peer) <= MEMBER_NAME_BYTES_MAX);
+	assert(strlen(o->self) <= MEMBER_NAME_BYTES_MAX &&
+	       strlen(o->peer) <= MEMBER_NAME_BYTES_MAX);
 	memcpy(s->self, o->self, strlen(o->self));
 	memcpy(s->peer, o->peer, strlen(o->peer));
 	memcpy(hello.node, o->self, strlen(o->self));

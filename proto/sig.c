@@ -52,7 +52,7 @@ sig_decode(struct cur *c)
 	if (c->bad || s.mode > SIG_MODE_MASK || s.kind > KIND_SYMLINK || provisional > 1) {
 		c->bad = true;
 		c->left = 0;
-		return (struct sig){ 0 };
+		return (struct sig){0};
 	}
 	return s;
 }

@@ -15,8 +15,8 @@ struct sig {
 	int64_t mtime_ns;
 	int64_t ctime_ns;
 	uint32_t uid, gid;
-	uint16_t mode; /* permission bits incl. setuid etc. (07777) */
-	uint8_t kind;  /* enum record_kind; KIND_ABSENT: nothing there */
+	uint16_t mode;    /* permission bits incl. setuid etc. (07777) */
+	uint8_t kind;     /* enum record_kind; KIND_ABSENT: nothing there */
 	bool provisional; /* taken within the clock's grain of the last change: check again */
 };
 

@@ -11,9 +11,10 @@
 #define SNAPSHOT_PIECE_BYTES (1u << 20)
 
 /*
- * Order matters: what was acknowledged comes before any path is unsettled; what is shown right behind its record, and both before the
- * context that covers it, as a record that is neither a head nor shown is forgotten once it is covered; the rest of the vector last, so that
- * it waits for the paths that are pending.
+ * Order matters: what was acknowledged comes before any path is unsettled; what is shown right
+ * behind its record, and both before the context that covers it, as a record that is neither a head
+ * nor shown is forgotten once it is covered; the rest of the vector last, so that it waits for the
+ * paths that are pending.
  */
 enum phase { ORIGINS, MEMBERS, SETS, RECORDS, CONTEXTS, SHOWN, KEPT, LAST, DONE };
 
@@ -61,7 +62,8 @@ put_members(const struct index *x, struct buf *out)
 		member_encode(&blob, &x->members[i]);
 		if (blob.failed)
 			out->failed = true;
-		put(out, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
+		put(out,
+		    &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
 	}
 	buf_free(&blob);
 }

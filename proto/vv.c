@@ -94,7 +94,7 @@ void
 vv_free(struct vv *v)
 {
 	free(v->e);
-	*v = (struct vv){ 0 };
+	*v = (struct vv){0};
 }
 
 /* The place of the first entry whose origin is not below `origin`. */
@@ -250,7 +250,7 @@ int
 vv_decode(struct cur *c, struct vv *out)
 {
 	uint32_t n = cur_u16(c);
-	struct vv v = { 0 };
+	struct vv v = {0};
 
 	*out = v;
 	if (c->bad || n > VV_ENTRIES_MAX || n > c->left / VV_ENTRY_BYTES)

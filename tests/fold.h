@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the tests of the index share: short ways to make records and to fold entries. Header only. */
+/* What the tests of the index share: short ways to make records and to fold entries. Header only.
+ */
 #ifndef MIMEO_TESTS_FOLD_H
 #define MIMEO_TESTS_FOLD_H
 
@@ -107,7 +108,8 @@ fold_known(struct index *x, const struct record *r)
 __attribute__((unused)) static void
 fold_own(struct index *x, const struct record *r)
 {
-	struct sig sig = {.ino = r->dot.seq + 100, .size = r->size, .mtime_ns = r->mtime_ns, .kind = r->kind};
+	struct sig sig = {
+		.ino = r->dot.seq + 100, .size = r->size, .mtime_ns = r->mtime_ns, .kind = r->kind};
 
 	fold(x, &(struct entry){.type = ENTRY_RECORD, .rec = *r, .sig = sig});
 }
@@ -129,11 +131,15 @@ fold_applied(struct index *x, const char *path, struct dot d, uint8_t flags)
 __attribute__((unused)) static void
 fold_at(struct index *x, uint8_t type, const char *path, struct dot d)
 {
-	fold(x, &(struct entry){.type = type, .path = (const uint8_t *)path, .path_len = strlen(path), .dot = d});
+	fold(x, &(struct entry){.type = type,
+				.path = (const uint8_t *)path,
+				.path_len = strlen(path),
+				.dot = d});
 }
 
 __attribute__((unused)) static void
-fold_intent(struct index *x, const char *path, struct dot d, uint8_t action, uint64_t ino, const char *from)
+fold_intent(struct index *x, const char *path, struct dot d, uint8_t action, uint64_t ino,
+	    const char *from)
 {
 	fold(x, &(struct entry){.type = ENTRY_INTENT,
 				.path = (const uint8_t *)path,

@@ -90,27 +90,28 @@ take_origin(struct author *a, struct buf *batch)
 }
 
 static void
-put_record(struct author *a, const struct pathent *e, const struct record *state, const struct sig *sig,
-	   struct buf *batch)
+put_record(struct author *a, const struct pathent *e, const struct found *f, struct buf *batch)
 {
-	struct record r = *state;
+	struct record r = f->state;
 
 	take_origin(a, batch);
 	r.path = e->path;
 	r.path_len = e->path_len;
 	r.dot = (struct dot){a->origin, ++a->seq};
-	r.op = op_of(e, state);
+	r.op = op_of(e, &f->state);
+	r.flags = f->moved ? RECORD_MOVED : 0;
 	r.ctx = e->actx;
 	if (r.kind == KIND_ABSENT)
 		describe_absent(e, &r);
 	else if (a->import)
-		r.flags = RECORD_IMPORT;
+		r.flags |= RECORD_IMPORT;
 	r.hlc = time_of(a, &r);
-	wal_put(batch, &(struct entry){.type = ENTRY_RECORD, .rec = r, .sig = *sig});
+	wal_put(batch, &(struct entry){.type = ENTRY_RECORD, .rec = r, .sig = f->sig});
 	a->records++;
 }
 
-/* A name without a logged directory above it would make that an implied one, which goes with its last file. */
+/* A name without a logged directory above it would make that an implied one, which goes with its
+ * last file. */
 static bool
 parent_logged(const struct author *a, const uint8_t *path, size_t len)
 {
@@ -122,7 +123,8 @@ parent_logged(const struct author *a, const uint8_t *path, size_t len)
 	return e != NULL && (e->shown_dir || (e->shown != NULL && e->shown->r->kind == KIND_DIR));
 }
 
-/* In a first scan a file with the content of a version that waits here is that version: the agent takes it on. */
+/* In a first scan a file with the content of a version that waits here is that version: the agent
+ * takes it on. */
 static bool
 import_echo(const struct author *a, const struct pathent *e, const struct record *state)
 {
@@ -130,7 +132,8 @@ import_echo(const struct author *a, const struct pathent *e, const struct record
 		return false;
 	for (const struct irec *i = e->recs; i != NULL; i = i->next)
 		if (i->head && record_live(i->r) &&
-		    (record_same_content(i->r, state) || (i->r->kind == KIND_DIR && state->kind == KIND_DIR)))
+		    (record_same_content(i->r, state) ||
+		     (i->r->kind == KIND_DIR && state->kind == KIND_DIR)))
 			return true;
 	return false;
 }
@@ -148,26 +151,33 @@ immutable_violation(const struct author *a, const struct found *f)
 }
 
 static enum verdict
-decide_known(struct author *a, struct pathent *e, const struct found *f, struct buf *batch, const char **why)
+decide_known(struct author *a, struct pathent *e, const struct found *f, struct buf *batch,
+	     const char **why)
 {
 	if (index_shows(e, &f->state, f->state.owner_len > 0)) {
-		if ((e->shown == NULL && !e->shown_dir) || (sig_eq(&e->sig, &f->sig) && e->sig.provisional == f->sig.provisional) ||
+		if ((e->shown == NULL && !e->shown_dir) ||
+		    (sig_eq(&e->sig, &f->sig) && e->sig.provisional == f->sig.provisional) ||
 		    f->state.kind == KIND_DIR)
 			return AUTHOR_NOTHING;
-		wal_put(batch, &(struct entry){.type = ENTRY_SIG, .path = e->path, .path_len = e->path_len, .sig = f->sig});
+		wal_put(batch, &(struct entry){.type = ENTRY_SIG,
+					       .path = e->path,
+					       .path_len = e->path_len,
+					       .sig = f->sig});
 		return AUTHOR_LOGGED;
 	}
-	if (index_echo(e, &f->state, f->state.owner_len > 0) != NULL || import_echo(a, e, &f->state))
+	if (index_echo(e, &f->state, f->state.owner_len > 0) != NULL ||
+	    import_echo(a, e, &f->state))
 		return AUTHOR_NOTHING;
 	if (immutable_violation(a, f)) {
 		*why = "a content-addressed file was altered or removed: the store is immutable";
 		return AUTHOR_REFUSED;
 	}
 	if (index_heads_at(e) >= INDEX_HEADS_MAX || e->actx.n > RECORD_CTX_MAX) {
-		*why = "too many concurrent versions of this path: resolve some with `mimeo conflicts`";
+		*why = "too many concurrent versions of this path: resolve some with `mimeo "
+		       "conflicts`";
 		return AUTHOR_REFUSED;
 	}
-	put_record(a, e, &f->state, &f->sig, batch);
+	put_record(a, e, f, batch);
 	return AUTHOR_LOGGED;
 }
 
@@ -178,7 +188,8 @@ author_decide(struct author *a, const struct found *f, struct buf *batch, const 
 
 	if (e == NULL && f->state.kind == KIND_ABSENT)
 		return AUTHOR_NOTHING;
-	if (e != NULL && (e->intent != NULL || (!f->unknown && e->version != f->version) || (f->unknown && e->recs != NULL)))
+	if (e != NULL && (e->intent != NULL || (!f->unknown && e->version != f->version) ||
+			  (f->unknown && e->recs != NULL)))
 		return AUTHOR_LATER;
 	if (!still_there(a, f))
 		return AUTHOR_LATER;

@@ -10,10 +10,12 @@
 struct found {
 	const uint8_t *path;
 	size_t len;
-	struct record state;   /* kind, mode, mtime, size, hash, target; KIND_ABSENT: nothing is there */
-	struct sig sig;        /* it was found under this signature */
-	uint32_t version;      /* of the path's entry when the look began; 0 with `unknown` */
-	bool unknown;          /* the index did not have the path then */
+	struct record
+		state;    /* kind, mode, mtime, size, hash, target; KIND_ABSENT: nothing is there */
+	struct sig sig;   /* it was found under this signature */
+	uint32_t version; /* of the path's entry when the look began; 0 with `unknown` */
+	bool unknown;     /* the index did not have the path then */
+	bool moved;       /* the content came here by a rename */
 };
 
 struct author {
@@ -21,28 +23,32 @@ struct author {
 	struct tree *tree;
 	const char *node;
 	uint64_t store;
-	uint64_t origin;       /* of this run; 0: not taken yet */
-	uint64_t next_origin;  /* random: what origin becomes at the first record */
+	uint64_t origin;      /* of this run; 0: not taken yet */
+	uint64_t next_origin; /* random: what origin becomes at the first record */
 	uint64_t seq, hlc;
 	uint64_t wall_ms;
-	bool import;           /* the first scan of a new WAL */
-	bool immutable;        /* content-addressed paths keep their content */
-	uint64_t records;      /* logged so far */
+	bool import;      /* the first scan of a new WAL */
+	bool immutable;   /* content-addressed paths keep their content */
+	uint64_t records; /* logged so far */
 };
 
 enum verdict {
-	AUTHOR_NOTHING,  /* it is as the index says, or an echo of a record that the agent will mark applied */
-	AUTHOR_LOGGED,   /* entries were added to the batch */
-	AUTHOR_LATER,    /* an intent is open, or it changed since the look: it stays dirty */
-	AUTHOR_REFUSED,  /* too many concurrent versions, or an altered content-addressed file: `why` */
+	AUTHOR_NOTHING, /* it is as the index says, or an echo of a record that the agent will mark
+			   applied */
+	AUTHOR_LOGGED,  /* entries were added to the batch */
+	AUTHOR_LATER,   /* an intent is open, or it changed since the look: it stays dirty */
+	AUTHOR_REFUSED, /* too many concurrent versions, or an altered content-addressed file: `why`
+			 */
 };
 
 /*
- * Decides about one path; the WAL's lock is held exclusively and the index is caught up. Looks once more at the path: the same signature as
- * when it was hashed, the same applied state, no open intent; else LATER. LATER too while a directory above it is not logged: the caller goes from the top down
- * and appends what a directory brought before it goes on.
+ * Decides about one path; the WAL's lock is held exclusively and the index is caught up. Looks once
+ * more at the path: the same signature as when it was hashed, the same applied state, no open
+ * intent; else LATER. LATER too while a directory above it is not logged: the caller goes from the
+ * top down and appends what a directory brought before it goes on.
  */
-enum verdict author_decide(struct author *a, const struct found *f, struct buf *batch, const char **why);
+enum verdict author_decide(struct author *a, const struct found *f, struct buf *batch,
+			   const char **why);
 /* Is it HH/HASH/NAME with HASH the SHA-256 in hex? */
 bool author_addressed(const uint8_t *path, size_t len, uint8_t hash[RECORD_HASH_BYTES]);
 

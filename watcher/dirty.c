@@ -114,7 +114,8 @@ dirty_add(struct dirty *d, const void *path, size_t len, uint64_t now_ms)
 			append(d, n);
 		}
 	}
-	n->due_ms = n->taken_ms != 0 && now_ms - n->taken_ms < d->settle_ms ? now_ms + d->settle_ms : now_ms;
+	n->due_ms = n->taken_ms != 0 && now_ms - n->taken_ms < d->settle_ms ? now_ms + d->settle_ms
+									    : now_ms;
 	return 0;
 }
 
@@ -130,7 +131,8 @@ bool
 dirty_below(const struct dirty *d, const void *path, size_t len)
 {
 	for (const struct dirty_name *n = d->first; n != NULL; n = n->next)
-		if (n->waiting && (path_below(n->path, n->len, path, len) || (n->len == len && memcmp(n->path, path, len) == 0)))
+		if (n->waiting && (path_below(n->path, n->len, path, len) ||
+				   (n->len == len && memcmp(n->path, path, len) == 0)))
 			return true;
 	return false;
 }
@@ -156,7 +158,8 @@ dirty_take(struct dirty *d, uint64_t now_ms)
 }
 
 void
-dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *reason, uint64_t retry_ms)
+dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *reason,
+	   uint64_t retry_ms)
 {
 	n->in_hand = false;
 	n->reason = reason;
@@ -213,7 +216,8 @@ dirty_clean_before(const struct dirty *d, uint64_t stamp)
 }
 
 void
-dirty_each_reason(const struct dirty *d, bool (*f)(void *arg, const struct dirty_name *n), void *arg)
+dirty_each_reason(const struct dirty *d, bool (*f)(void *arg, const struct dirty_name *n),
+		  void *arg)
 {
 	for (const struct dirty_name *n = d->first; n != NULL; n = n->next)
 		if (n->waiting && n->reason != NULL && !f(arg, n))

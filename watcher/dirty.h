@@ -10,8 +10,9 @@
 #include "proto/attr.h"
 
 /*
- * A name is due at once; one that changes again within `settle` of having been taken is due when it was quiet that
- * long. Bounded: at DIRTY_MAX names dirty_add says -ENOBUFS, and the caller scans instead.
+ * A name is due at once; one that changes again within `settle` of having been taken is due when it
+ * was quiet that long. Bounded: at DIRTY_MAX names dirty_add says -ENOBUFS, and the caller scans
+ * instead.
  */
 #define DIRTY_MAX 500000
 
@@ -19,13 +20,13 @@ struct dirty;
 
 struct dirty_name {
 	uint64_t due_ms;
-	uint64_t since;      /* stamp of the first event: dirty_stamp */
-	uint64_t taken_ms;   /* when it was last dealt with; 0: not yet */
+	uint64_t since;    /* stamp of the first event: dirty_stamp */
+	uint64_t taken_ms; /* when it was last dealt with; 0: not yet */
 	unsigned tries;
-	const char *reason;  /* why it could not be logged at the last try; NULL */
-	bool waiting;        /* in the set as something to look at (else only remembered for settle) */
-	bool in_hand;        /* taken by a batch */
-	bool again;          /* changed while it was in hand */
+	const char *reason; /* why it could not be logged at the last try; NULL */
+	bool waiting; /* in the set as something to look at (else only remembered for settle) */
+	bool in_hand; /* taken by a batch */
+	bool again;   /* changed while it was in hand */
 	struct dirty_name *prev, *next;
 	uint16_t len;
 	char path[];
@@ -41,8 +42,10 @@ bool dirty_has(const struct dirty *d, const void *path, size_t len);
 bool dirty_below(const struct dirty *d, const void *path, size_t len);
 /* The next name that is due, marked as in hand; NULL: none. Order of arrival. */
 struct dirty_name *dirty_take(struct dirty *d, uint64_t now_ms);
-/* The batch is done with it. reason NULL: settled. Otherwise it is looked at again after retry_ms. */
-void dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *reason, uint64_t retry_ms);
+/* The batch is done with it. reason NULL: settled. Otherwise it is looked at again after retry_ms.
+ */
+void dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *reason,
+		uint64_t retry_ms);
 uint64_t dirty_deadline(const struct dirty *d); /* when the next one is due; UINT64_MAX */
 size_t dirty_count(const struct dirty *d);
 /* Stamps: all names that are dirty now have one that is lower than the next stamp. */
@@ -50,6 +53,7 @@ uint64_t dirty_stamp(struct dirty *d);
 /* Have all names with a stamp below this been dealt with, or have a reason? */
 bool dirty_clean_before(const struct dirty *d, uint64_t stamp);
 /* Names with a reason: calls f until it returns false. */
-void dirty_each_reason(const struct dirty *d, bool (*f)(void *arg, const struct dirty_name *n), void *arg);
+void dirty_each_reason(const struct dirty *d, bool (*f)(void *arg, const struct dirty_name *n),
+		       void *arg);
 
 #endif

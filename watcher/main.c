@@ -23,8 +23,10 @@
 #include "watcher/rounds.h"
 #include "watcher/scan.h"
 
-#define WORKERS 3               /* two lanes and the lock */
-#define FIRST_EXCHANGE_MS 60000 /* a new node with peers waits so long for one of them before it takes its files on */
+#define WORKERS 3 /* two lanes and the lock */
+#define FIRST_EXCHANGE_MS                                                                          \
+	60000 /* a new node with peers waits so long for one of them before it takes its files on  \
+	       */
 #define REPORT_MS 1000
 #define GUARD_MS 2000
 
@@ -90,7 +92,8 @@ static void
 overflow(struct watcher *w)
 {
 	w->overflows++;
-	LOG(w->log, LOG_WARN, "watch.overflow", "the kernel's event queue overflowed: the tree is scanned again",
+	LOG(w->log, LOG_WARN, "watch.overflow",
+	    "the kernel's event queue overflowed: the tree is scanned again",
 	    log_u("overflows", w->overflows));
 	scan_all(w->scan);
 }
@@ -101,7 +104,8 @@ on_name(struct watcher *w, const struct notify_event *e, const char *path, size_
 	bool dir = (e->mask & NOTIFY_ISDIR) != 0;
 
 	if ((e->mask & NOTIFY_MOVED_FROM) != 0)
-		moves_from(w->moves, e->cookie, path, len, dirty_below(w->dirty, path, len), loop_now_ms(w->loop));
+		moves_from(w->moves, e->cookie, path, len, dirty_below(w->dirty, path, len),
+			   loop_now_ms(w->loop));
 	if ((e->mask & NOTIFY_MOVED_TO) != 0)
 		moves_to(w->moves, e->cookie, path, len);
 	if (path_check(path, len) < 0 || scan_ignored(w->scan, path, len, dir))
@@ -224,7 +228,8 @@ may_log(void *arg)
 	return false;
 }
 
-/* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted and not added again. */
+/* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted
+ * and not added again. */
 static bool
 may_start(void *arg)
 {
@@ -253,7 +258,10 @@ report(struct watcher *w, uint64_t now)
 	json_obj_open(&j, NULL);
 	json_bool(&j, "running", scan_running(w->scan));
 	json_uint(&j, "done", scan_done_names(w->scan));
-	json_uint(&j, "total", w->index->files + w->index->dirs > scan_done_names(w->scan) ? w->index->files + w->index->dirs : scan_done_names(w->scan));
+	json_uint(&j, "total",
+		  w->index->files + w->index->dirs > scan_done_names(w->scan)
+			  ? w->index->files + w->index->dirs
+			  : scan_done_names(w->scan));
 	json_uint(&j, "pid", (uint64_t)getpid());
 	json_uint(&j, "dirty", dirty_count(w->dirty));
 	json_uint(&j, "watches", watch_count(w->watch));
@@ -285,7 +293,8 @@ tell_polled(struct watcher *w)
 	w->polled_told = true;
 	notify_limits(&max, &queued, &instances);
 	LOG(w->log, LOG_WARN, "watch.limit",
-	    "more directories than inotify watches: the rest is polled every watch.rescan; raise it with: sysctl fs.inotify.max_user_watches=524288",
+	    "more directories than inotify watches: the rest is polled every watch.rescan; raise "
+	    "it with: sysctl fs.inotify.max_user_watches=524288",
 	    log_u("needed", watch_count(w->watch) + watch_polled(w->watch)), log_u("limit", max));
 }
 
@@ -355,7 +364,8 @@ on_reload(void *arg, int signo)
 	settings_free(w->conf);
 	w->conf = fresh;
 	scan_all(w->scan);
-	LOG(w->log, LOG_INFO, "reload.done", "the configuration was read again, the tree is scanned");
+	LOG(w->log, LOG_INFO, "reload.done",
+	    "the configuration was read again, the tree is scanned");
 }
 
 /* ---- opening ---- */
@@ -373,13 +383,15 @@ take_lock(struct watcher *w)
 	char path[4200];
 
 	if (mkdir(w->conf->run, 0750) < 0 && errno != EEXIST) {
-		snprintf(w->err, sizeof(w->err), "%s: cannot be made: %s (was `mimeo init` run?)", w->conf->run, strerror(errno));
+		snprintf(w->err, sizeof(w->err), "%s: cannot be made: %s (was `mimeo init` run?)",
+			 w->conf->run, strerror(errno));
 		return -errno;
 	}
 	snprintf(path, sizeof(path), "%s/watcher.lock", w->conf->state);
 	w->lock = lifelock_take(path);
 	if (w->lock == -EBUSY)
-		snprintf(w->err, sizeof(w->err), "%s: another mimeo-watcher runs on this state directory", path);
+		snprintf(w->err, sizeof(w->err),
+			 "%s: another mimeo-watcher runs on this state directory", path);
 	else if (w->lock < 0)
 		snprintf(w->err, sizeof(w->err), "%s: %s", path, strerror(-w->lock));
 	return w->lock < 0 ? w->lock : 0;
@@ -393,7 +405,8 @@ open_wal(struct watcher *w)
 	int r = walfile_open(w->conf->state, &w->walfile);
 
 	if (r < 0) {
-		snprintf(w->err, sizeof(w->err), "%s: cannot be used as state directory: %s%s", w->conf->state, strerror(-r),
+		snprintf(w->err, sizeof(w->err), "%s: cannot be used as state directory: %s%s",
+			 w->conf->state, strerror(-r),
 			 r == -EPERM ? " (it must be this user's, mode 0700)" : "");
 		return r;
 	}
@@ -405,7 +418,8 @@ open_wal(struct watcher *w)
 	w->wal = wal_new(&dev, &user);
 	r = w->index != NULL && w->wal != NULL ? wal_open(w->wal) : -ENOMEM;
 	if (r < 0)
-		snprintf(w->err, sizeof(w->err), "%s/wal: cannot be opened: %s", w->conf->state, strerror(-r));
+		snprintf(w->err, sizeof(w->err), "%s/wal: cannot be opened: %s", w->conf->state,
+			 strerror(-r));
 	return r;
 }
 
@@ -427,7 +441,8 @@ open_watching(struct watcher *w)
 
 	w->notify = notify_new();
 	if (w->notify == NULL) {
-		snprintf(w->err, sizeof(w->err), "no inotify instance: raise fs.inotify.max_user_instances");
+		snprintf(w->err, sizeof(w->err),
+			 "no inotify instance: raise fs.inotify.max_user_instances");
 		return -EMFILE;
 	}
 	w->dirty = dirty_new(w->conf->settle_ms, random_u64());
@@ -438,7 +453,8 @@ open_watching(struct watcher *w)
 	ro.moves = w->moves;
 	w->scan = w->dirty != NULL && w->watch != NULL ? scan_new(&so) : NULL;
 	w->rounds = w->scan != NULL && w->moves != NULL ? rounds_new(&ro) : NULL;
-	if (w->rounds == NULL || loop_fd_add(w->loop, notify_fd(w->notify), EPOLLIN, on_notify, w) < 0) {
+	if (w->rounds == NULL ||
+	    loop_fd_add(w->loop, notify_fd(w->notify), EPOLLIN, on_notify, w) < 0) {
 		snprintf(w->err, sizeof(w->err), "out of memory");
 		return -ENOMEM;
 	}
@@ -507,7 +523,8 @@ run(struct watcher *w)
 	int code;
 
 	w->loop = loop_new();
-	if (w->loop == NULL || loop_signal(w->loop, SIGTERM, on_stop, w) < 0 || loop_signal(w->loop, SIGINT, on_stop, w) < 0 ||
+	if (w->loop == NULL || loop_signal(w->loop, SIGTERM, on_stop, w) < 0 ||
+	    loop_signal(w->loop, SIGINT, on_stop, w) < 0 ||
 	    loop_signal(w->loop, SIGHUP, on_reload, w) < 0) {
 		snprintf(w->err, sizeof(w->err), "no event loop: %s", strerror(errno));
 		return refuse(w, EXIT_FAILED);
@@ -519,28 +536,32 @@ run(struct watcher *w)
 	w->rescan_ms = w->started_ms;
 	loop_timer_init(&w->timer, on_timer, w);
 	loop_before_sleep(w->loop, turn, w);
-	LOG(w->log, LOG_INFO, "start", "mimeo-watcher " PACKAGE_VERSION, log_s("node", w->conf->name), log_s("root", w->conf->root),
+	LOG(w->log, LOG_INFO, "start", "mimeo-watcher " PACKAGE_VERSION,
+	    log_s("node", w->conf->name), log_s("root", w->conf->root),
 	    log_u("files", w->index->files));
 	return loop_run(w->loop);
 }
 
 /* ---- arguments ---- */
 
-static const char help[] = "usage: mimeo-watcher [-c FILE]\n"
-			   "\n"
-			   "Watches the mirrored directory and logs what changes; mimeo-agent takes it from there. It never\n"
-			   "changes the directory. Runs in the foreground and logs to standard error.\n"
-			   "\n"
-			   "  -c FILE     configuration (else $MIMEO_CONF, else " SYSCONFDIR "/mimeo/mimeo.conf)\n"
-			   "  --help      this text\n"
-			   "  --version   the version\n"
-			   "\n"
-			   "example: mimeo-watcher -c /etc/mimeo/mimeo.conf\n";
+static const char help[] =
+	"usage: mimeo-watcher [-c FILE]\n"
+	"\n"
+	"Watches the mirrored directory and logs what changes; mimeo-agent takes it from there. It "
+	"never\n"
+	"changes the directory. Runs in the foreground and logs to standard error.\n"
+	"\n"
+	"  -c FILE     configuration (else $MIMEO_CONF, else " SYSCONFDIR "/mimeo/mimeo.conf)\n"
+	"  --help      this text\n"
+	"  --version   the version\n"
+	"\n"
+	"example: mimeo-watcher -c /etc/mimeo/mimeo.conf\n";
 
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	struct watcher w = {.lock = -1, .wal_wd = -1};
 	const char *env = getenv("MIMEO_CONF");
 	int c, code;

@@ -59,12 +59,17 @@ moves_free(struct moves *m)
 }
 
 void
-moves_from(struct moves *m, uint32_t cookie, const void *path, size_t len, bool tainted, uint64_t now_ms)
+moves_from(struct moves *m, uint32_t cookie, const void *path, size_t len, bool tainted,
+	   uint64_t now_ms)
 {
 	struct move *v = &m->ring[m->next++ % MOVES_MAX];
 
 	clear(v);
-	*v = (struct move){.cookie = cookie, .tainted = tainted, .at_ms = now_ms, .from = copy(path, len), .from_len = len};
+	*v = (struct move){.cookie = cookie,
+			   .tainted = tainted,
+			   .at_ms = now_ms,
+			   .from = copy(path, len),
+			   .from_len = len};
 }
 
 void
@@ -84,7 +89,8 @@ moves_to(struct moves *m, uint32_t cookie, const void *path, size_t len)
 static bool
 covers(const struct move *v, const void *path, size_t len)
 {
-	return (len == v->to_len && memcmp(path, v->to, len) == 0) || path_below(path, len, v->to, v->to_len);
+	return (len == v->to_len && memcmp(path, v->to, len) == 0) ||
+	       path_below(path, len, v->to, v->to_len);
 }
 
 size_t
@@ -99,7 +105,8 @@ moves_origin(struct moves *m, const void *path, size_t len, char *old, uint64_t 
 		if (v->to == NULL || !covers(v, path, len))
 			continue;
 		rest = len - v->to_len;
-		if (v->tainted || now_ms - v->at_ms > MOVES_KEEP_MS || v->from_len + rest > PATH_BYTES_MAX)
+		if (v->tainted || now_ms - v->at_ms > MOVES_KEEP_MS ||
+		    v->from_len + rest > PATH_BYTES_MAX)
 			return 0;
 		memcpy(old, v->from, v->from_len);
 		memcpy(old + v->from_len, (const char *)path + v->to_len, rest);

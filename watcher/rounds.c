@@ -13,8 +13,9 @@
 #include "proto/path.h"
 #include "watcher/take.h"
 
-#define RETRY_BUSY_MS 1000   /* a close of the file is an event of its own; this is for what gives none */
-#define RETRY_LATER_MS 5     /* the agent is at work on the path */
+#define RETRY_BUSY_MS                                                                              \
+	1000 /* a close of the file is an event of its own; this is for what gives none */
+#define RETRY_LATER_MS 5 /* the agent is at work on the path */
 #define RETRY_ERROR_MS 5000
 #define RETRY_SPACE_MS 1000
 #define ANSWER_BYTES_MAX 60000
@@ -38,9 +39,9 @@ struct rounds {
 	bool poked, dead;
 	uint64_t now_ms, wall_ms;
 	int64_t wall_ns;
-	uint64_t not_before_ms;  /* after a full disk */
+	uint64_t not_before_ms; /* after a full disk */
 	uint64_t barrier, barrier_stamp;
-	uint64_t answer;         /* put into the round under way */
+	uint64_t answer; /* put into the round under way */
 	bool scanned;
 	uint64_t scanned_stamp, scanned_files;
 	uint64_t hashed_bytes;
@@ -83,10 +84,11 @@ trust_rename(struct rounds *r, struct take_item *it, const struct sig *now)
 	size_t len = moves_origin(r->o.moves, it->found.path, it->found.len, old, r->now_ms);
 	const struct pathent *e = len > 0 ? index_find(r->o.index, old, len) : NULL;
 
-	if (e == NULL || e->shown == NULL || e->shown->r->kind != KIND_FILE || e->sig.provisional || e->sig.ino != now->ino ||
-	    e->sig.size != now->size || e->sig.mtime_ns != now->mtime_ns)
+	if (e == NULL || e->shown == NULL || e->shown->r->kind != KIND_FILE || e->sig.provisional ||
+	    e->sig.ino != now->ino || e->sig.size != now->size || e->sig.mtime_ns != now->mtime_ns)
 		return;
 	it->trusted = true;
+	it->found.moved = true;
 	memcpy(it->hash, e->shown->r->hash, sizeof(it->hash));
 }
 
@@ -132,7 +134,8 @@ take_due(struct rounds *r)
 
 	if (r->small->state != LANE_IDLE && r->large->state != LANE_IDLE)
 		return;
-	while (r->small->batch.n < TAKE_BATCH_MAX && (n = dirty_take(r->o.dirty, r->now_ms)) != NULL) {
+	while (r->small->batch.n < TAKE_BATCH_MAX &&
+	       (n = dirty_take(r->o.dirty, r->now_ms)) != NULL) {
 		if (place(r, n))
 			continue;
 		n->again = true;
@@ -181,8 +184,10 @@ item_error(struct rounds *r, struct take_item *it)
 		return;
 	}
 	if (!busy && n->tries == 0)
-		LOG(r->o.log, LOG_WARN, "watch.unreadable", error_reason(it->error), log_b("path", n->path, n->len), log_err(it->error));
-	dirty_done(r->o.dirty, n, r->now_ms, error_reason(it->error), busy ? (n->tries == 0 ? 20 : RETRY_BUSY_MS) : RETRY_ERROR_MS);
+		LOG(r->o.log, LOG_WARN, "watch.unreadable", error_reason(it->error),
+		    log_b("path", n->path, n->len), log_err(it->error));
+	dirty_done(r->o.dirty, n, r->now_ms, error_reason(it->error),
+		   busy ? (n->tries == 0 ? 20 : RETRY_BUSY_MS) : RETRY_ERROR_MS);
 }
 
 /* Appends what was decided so far, so that the next decision sees it. */
@@ -226,7 +231,8 @@ item_decide(struct rounds *r, struct take_item *it)
 		dirty_done(r->o.dirty, it->name, r->now_ms, "", RETRY_LATER_MS);
 		it->name->reason = NULL; /* soon, and no answer before */
 	} else if (v == AUTHOR_REFUSED) {
-		LOG(r->o.log, LOG_WARN, "watch.refused", why, log_b("path", it->found.path, it->found.len));
+		LOG(r->o.log, LOG_WARN, "watch.refused", why,
+		    log_b("path", it->found.path, it->found.len));
 		dirty_done(r->o.dirty, it->name, r->now_ms, why, RETRY_ERROR_MS);
 	} else {
 		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
@@ -244,7 +250,8 @@ by_path(const void *a, const void *b)
 	return path_cmp(x->found.path, x->found.len, y->found.path, y->found.len);
 }
 
-/* A rename is logged as a pair, the add and behind it its delete, so that a receiver serves both by one rename. */
+/* A rename is logged as a pair, the add and behind it its delete, so that a receiver serves both by
+ * one rename. */
 static void
 decide_origin(struct rounds *r, struct lane *l, const struct take_item *added)
 {
@@ -254,8 +261,8 @@ decide_origin(struct rounds *r, struct lane *l, const struct take_item *added)
 	for (size_t i = 0; len > 0 && i < l->batch.n; i++) {
 		struct take_item *it = &l->batch.item[i];
 
-		if (it->name != NULL && it->error == 0 && it->found.state.kind == KIND_ABSENT && it->found.len == len &&
-		    memcmp(it->found.path, old, len) == 0) {
+		if (it->name != NULL && it->error == 0 && it->found.state.kind == KIND_ABSENT &&
+		    it->found.len == len && memcmp(it->found.path, old, len) == 0) {
 			item_decide(r, it);
 			return;
 		}
@@ -268,7 +275,8 @@ is_present(const struct take_item *it)
 	return it->name != NULL && it->error == 0 && it->found.state.kind != KIND_ABSENT;
 }
 
-/* Adds from the top down, each with the delete it pairs with; then the deletes from the bottom up. */
+/* Adds from the top down, each with the delete it pairs with; then the deletes from the bottom up.
+ */
 static void
 decide_lane(struct rounds *r, struct lane *l)
 {
@@ -300,7 +308,8 @@ give_back(struct rounds *r, struct lane *l)
 {
 	for (size_t i = 0; i < l->batch.n; i++)
 		if (l->batch.item[i].name != NULL)
-			dirty_done(r->o.dirty, l->batch.item[i].name, r->now_ms, "waits", RETRY_SPACE_MS);
+			dirty_done(r->o.dirty, l->batch.item[i].name, r->now_ms, "waits",
+				   RETRY_SPACE_MS);
 	take_clear(&l->batch);
 	l->state = LANE_IDLE;
 }
@@ -331,10 +340,11 @@ answer_barrier(struct rounds *r)
 		return;
 	dirty_each_reason(r->o.dirty, add_reason, &why);
 	if (!why.failed)
-		wal_put(&r->batch, &(struct entry){.type = ENTRY_ANSWER,
-						   .num = r->barrier,
-						   .blob = why.data != NULL ? why.data : (const uint8_t *)"",
-						   .blob_len = why.len});
+		wal_put(&r->batch,
+			&(struct entry){.type = ENTRY_ANSWER,
+					.num = r->barrier,
+					.blob = why.data != NULL ? why.data : (const uint8_t *)"",
+					.blob_len = why.len});
 	buf_free(&why);
 }
 
@@ -346,7 +356,9 @@ end_scan(struct rounds *r)
 	r->scanned = false;
 	if (r->o.index->scanned_ms != 0 && !r->o.author->import)
 		return; /* only the first one matters to those who read the WAL */
-	wal_put(&r->batch, &(struct entry){.type = ENTRY_SCANNED, .num = r->wall_ms, .num2 = r->scanned_files});
+	wal_put(&r->batch, &(struct entry){.type = ENTRY_SCANNED,
+					   .num = r->wall_ms,
+					   .num2 = r->scanned_files});
 	r->o.author->import = false;
 }
 
@@ -499,7 +511,8 @@ rounds_conf(struct rounds *r, const struct settings *conf)
 bool
 rounds_idle(const struct rounds *r)
 {
-	return r->state == COMMIT_IDLE && r->small->state == LANE_IDLE && r->large->state == LANE_IDLE;
+	return r->state == COMMIT_IDLE && r->small->state == LANE_IDLE &&
+	       r->large->state == LANE_IDLE;
 }
 
 uint64_t

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* From dirty names to durable records: batches are looked at in workers, then logged under the WAL's lock. */
+/* From dirty names to durable records: batches are looked at in workers, then logged under the
+ * WAL's lock. */
 #ifndef MIMEO_WATCHER_ROUNDS_H
 #define MIMEO_WATCHER_ROUNDS_H
 
@@ -11,11 +12,11 @@
 #include "watcher/moves.h"
 
 /*
- * Two lanes, one for small files and one for a large one at a time, so that hashing 4 GiB holds up no thumbnail:
- *   lane: IDLE -> TAKING (worker) -> READY -> (logged by a commit) -> IDLE
- * and one committer:
- *   IDLE -> LOCKING (worker) -> decide and append -> SYNCING (worker) -> IDLE
- * A failed sync or an unreadable WAL is fatal (fail stop). No room to append: names stay dirty and are tried again.
+ * Two lanes, one for small files and one for a large one at a time, so that hashing 4 GiB holds up
+ * no thumbnail: lane: IDLE -> TAKING (worker) -> READY -> (logged by a commit) -> IDLE and one
+ * committer: IDLE -> LOCKING (worker) -> decide and append -> SYNCING (worker) -> IDLE A failed
+ * sync or an unreadable WAL is fatal (fail stop). No room to append: names stay dirty and are tried
+ * again.
  */
 struct rounds;
 
@@ -31,8 +32,10 @@ struct rounds_opts {
 	struct author *author;
 	void *arg;
 	void (*fatal)(void *arg, const char *what, int error);
-	bool (*may_log)(void *arg); /* the root guard: asked under the lock before anything is decided */
-	bool (*may_start)(void *arg); /* is it time to log at all (a first scan may have to wait for a peer)? */
+	bool (*may_log)(
+		void *arg); /* the root guard: asked under the lock before anything is decided */
+	bool (*may_start)(void *arg); /* is it time to log at all (a first scan may have to wait for
+					 a peer)? */
 };
 
 struct rounds *rounds_new(const struct rounds_opts *o);

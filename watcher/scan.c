@@ -66,7 +66,8 @@ differs(const struct scan *s, const void *path, size_t len, const struct sig *si
 	if (e == NULL || (e->shown == NULL && !e->shown_dir))
 		return true;
 	if (sig->kind == KIND_DIR)
-		return !(e->shown_dir || (e->shown->r->kind == KIND_DIR && e->shown->r->mode == (sig->mode & RECORD_MODE_MASK)));
+		return !(e->shown_dir || (e->shown->r->kind == KIND_DIR &&
+					  e->shown->r->mode == (sig->mode & RECORD_MODE_MASK)));
 	return !sig_eq(sig, &e->sig) || e->sig.provisional;
 }
 
@@ -89,13 +90,14 @@ one_name(void *arg, const char *name, size_t name_len, uint8_t d_type)
 	s->done++;
 	if (path_check(path, len) < 0) {
 		if (strcmp(name, PATH_MARKER) != 0 && strcmp(name, PATH_WORK) != 0)
-			LOG(s->o.log, LOG_WARN, "scan.name", "this name cannot be replicated", log_b("path", path, len),
-			    log_s("why", path_problem(path, len)));
+			LOG(s->o.log, LOG_WARN, "scan.name", "this name cannot be replicated",
+			    log_b("path", path, len), log_s("why", path_problem(path, len)));
 		return 0;
 	}
 	r = tree_stat(s->o.tree, path, len, &sig, NULL);
 	if (r == -EMEDIUMTYPE) {
-		LOG(s->o.log, LOG_INFO, "scan.special", "devices, FIFOs and sockets are not replicated", log_b("path", path, len));
+		LOG(s->o.log, LOG_INFO, "scan.special",
+		    "devices, FIFOs and sockets are not replicated", log_b("path", path, len));
 		return 0;
 	}
 	if (r < 0 || scan_ignored(s, path, len, sig.kind == KIND_DIR))
@@ -134,7 +136,9 @@ list_dir(struct scan *s, const struct todo *t)
 	s->dir = t;
 	r = tree_list(s->o.tree, t->path, t->len, one_name, s);
 	if (r < 0 && r != -ENOENT)
-		LOG(s->o.log, LOG_WARN, "scan.unreadable", "a directory cannot be read: nothing below it is logged, and nothing is deleted",
+		LOG(s->o.log, LOG_WARN, "scan.unreadable",
+		    "a directory cannot be read: nothing below it is logged, and nothing is "
+		    "deleted",
 		    log_b("path", t->path, t->len), log_err(r));
 	if (r < 0)
 		return;

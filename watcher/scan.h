@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A scan of the tree, in slices: every directory is watched, then listed; what differs from the index becomes dirty. */
+/* A scan of the tree, in slices: every directory is watched, then listed; what differs from the
+ * index becomes dirty. */
 #ifndef MIMEO_WATCHER_SCAN_H
 #define MIMEO_WATCHER_SCAN_H
 

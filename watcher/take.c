@@ -38,7 +38,8 @@ hash_bytes(struct tfile *f, struct scratch *s, struct take_batch *b, uint8_t out
 	return got < 0 ? (int)got : hash_final(s->hash, out);
 }
 
-/* A writer, or no right to ask: on file systems without leases the two looks at the signature have to do. */
+/* A writer, or no right to ask: on file systems without leases the two looks at the signature have
+ * to do. */
 static int
 lease(struct tfile *f)
 {
@@ -98,7 +99,8 @@ take_link(struct take_batch *b, struct take_item *it)
 	if (text == NULL)
 		return -ENOMEM;
 	it->target = text;
-	n = tree_readlink(b->tree, it->found.path, it->found.len, text, RECORD_TARGET_BYTES_MAX + 1);
+	n = tree_readlink(b->tree, it->found.path, it->found.len, text,
+			  RECORD_TARGET_BYTES_MAX + 1);
 	if (n < 0)
 		return (int)n;
 	if (path_link_check(it->found.path, it->found.len, text, (size_t)n) < 0)
@@ -139,7 +141,8 @@ stop_never(void *arg, const char *name, size_t len, uint8_t d_type)
 	return len == strlen(arg) && memcmp(arg, name, len) == 0 ? -EAGAIN : 0;
 }
 
-/* Gone, and not merely unreadable: the directory is read to its end without error, and does not list it. */
+/* Gone, and not merely unreadable: the directory is read to its end without error, and does not
+ * list it. */
 static int
 take_absent(struct take_batch *b, struct take_item *it)
 {
@@ -187,7 +190,8 @@ take_one(struct take_batch *b, struct take_item *it, struct scratch *s)
 static bool
 same_parent(const struct take_item *a, const struct take_item *b)
 {
-	size_t la = path_parent(a->found.path, a->found.len), lb = path_parent(b->found.path, b->found.len);
+	size_t la = path_parent(a->found.path, a->found.len),
+	       lb = path_parent(b->found.path, b->found.len);
 
 	return la == lb && memcmp(a->found.path, b->found.path, la) == 0;
 }
@@ -204,10 +208,12 @@ sync_parents(struct take_batch *b)
 		if (it->error < 0 || it->unchanged)
 			continue;
 		for (size_t k = 0; k < i && !before; k++)
-			before = !b->item[k].unchanged && b->item[k].error == 0 && same_parent(&b->item[k], it);
+			before = !b->item[k].unchanged && b->item[k].error == 0 &&
+				 same_parent(&b->item[k], it);
 		if (before)
 			continue;
-		r = tree_sync_dir(b->tree, it->found.path, path_parent(it->found.path, it->found.len));
+		r = tree_sync_dir(b->tree, it->found.path,
+				  path_parent(it->found.path, it->found.len));
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}

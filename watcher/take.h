@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A batch of names is looked at in a worker: what is there, its hash, and all of it made durable. */
+/* A batch of names is looked at in a worker: what is there, its hash, and all of it made durable.
+ */
 #ifndef MIMEO_WATCHER_TAKE_H
 #define MIMEO_WATCHER_TAKE_H
 
@@ -9,30 +10,34 @@
 #include "watcher/dirty.h"
 
 #define TAKE_BATCH_MAX 256          /* names in one batch */
-#define TAKE_LARGE_BYTES (8u << 20) /* a file above this is a batch of its own, on the other lane */
-#define TAKE_EACH_MAX 4             /* up to so many files are synced one by one; above it one syncfs does all */
-#define TAKE_GRAIN_NS 20000000ll    /* a file changed so shortly before it was hashed may change again under the same timestamps */
+#define TAKE_LARGE_BYTES (8u << 20) /* a file above this is a batch of its own, on the other lane  \
+				     */
+#define TAKE_EACH_MAX                                                                              \
+	4 /* up to so many files are synced one by one; above it one syncfs does all */
+#define TAKE_GRAIN_NS                                                                              \
+	20000000ll /* a file changed so shortly before it was hashed may change again under the    \
+		      same timestamps */
 
 struct take_item {
 	struct dirty_name *name;
 	struct found found;
-	bool trusted;               /* `hash` is known: a renamed file that nobody wrote since it was hashed */
+	bool trusted; /* `hash` is known: a renamed file that nobody wrote since it was hashed */
 	uint8_t hash[RECORD_HASH_BYTES];
-	struct sig known;           /* what the index says is shown; kind ABSENT if nothing */
-	bool owners;                /* fill in owner and group names */
-	int error;                  /* -EAGAIN: a writer has it open, or it changed meanwhile */
-	bool unchanged;             /* just as the index knows it: nothing was read */
+	struct sig known; /* what the index says is shown; kind ABSENT if nothing */
+	bool owners;      /* fill in owner and group names */
+	int error;        /* -EAGAIN: a writer has it open, or it changed meanwhile */
+	bool unchanged;   /* just as the index knows it: nothing was read */
 	char owner[RECORD_OWNER_BYTES_MAX], group[RECORD_OWNER_BYTES_MAX];
-	uint8_t *target;            /* symlink: malloc'ed */
+	uint8_t *target; /* symlink: malloc'ed */
 };
 
 struct take_batch {
-	struct work_job job;        /* first: submitted by the caller; done is the caller's */
+	struct work_job job; /* first: submitted by the caller; done is the caller's */
 	struct tree *tree;
-	int64_t wall_ns;            /* now, for provisional signatures */
+	int64_t wall_ns; /* now, for provisional signatures */
 	size_t n;
-	uint64_t hashed_bytes;      /* result */
-	int sync_error;             /* a failed sync: nothing of this batch may be logged */
+	uint64_t hashed_bytes; /* result */
+	int sync_error;        /* a failed sync: nothing of this batch may be logged */
 	struct take_item item[TAKE_BATCH_MAX];
 };
 

@@ -11,9 +11,9 @@
 
 #include "proto/path.h"
 
-#define MASK                                                                                                           \
-	(NOTIFY_CREATE | NOTIFY_CLOSE_WRITE | NOTIFY_MOVED_FROM | NOTIFY_MOVED_TO | NOTIFY_DELETE | NOTIFY_ATTRIB |        \
-	 NOTIFY_EXCL_UNLINK | NOTIFY_ONLYDIR)
+#define MASK                                                                                       \
+	(NOTIFY_CREATE | NOTIFY_CLOSE_WRITE | NOTIFY_MOVED_FROM | NOTIFY_MOVED_TO |                \
+	 NOTIFY_DELETE | NOTIFY_ATTRIB | NOTIFY_EXCL_UNLINK | NOTIFY_ONLYDIR)
 
 struct dir {
 	uint16_t len;
@@ -118,7 +118,8 @@ watch_remove_below(struct watch *w, const void *path, size_t len)
 	for (size_t i = 0; i < w->cap; i++) {
 		const struct dir *d = w->dirs[i];
 
-		if (d == NULL || !(path_below(d->path, d->len, path, len) || (d->len == len && memcmp(d->path, path, len) == 0)))
+		if (d == NULL || !(path_below(d->path, d->len, path, len) ||
+				   (d->len == len && memcmp(d->path, path, len) == 0)))
 			continue;
 		(void)notify_rm(w->notify, (int)i);
 		watch_gone(w, (int)i);

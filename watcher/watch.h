@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Recursive inotify: which directories are watched, under which number; and which have to be polled. */
+/* Recursive inotify: which directories are watched, under which number; and which have to be
+ * polled. */
 #ifndef MIMEO_WATCHER_WATCH_H
 #define MIMEO_WATCHER_WATCH_H
 
@@ -11,8 +12,9 @@ struct watch;
 struct watch *watch_new(struct tree *tree, struct notify *notify); /* NULL: out of memory */
 void watch_free(struct watch *w);
 /*
- * Watches one directory (its own entries only). Done before it is listed, so that nothing is missed in between. 0; -ENOSPC: no watch is left, the
- * directory is remembered as one to poll (watch_polled counts them); -ENOENT: it is gone; other errors.
+ * Watches one directory (its own entries only). Done before it is listed, so that nothing is missed
+ * in between. 0; -ENOSPC: no watch is left, the directory is remembered as one to poll
+ * (watch_polled counts them); -ENOENT: it is gone; other errors.
  */
 NODISCARD int watch_add(struct watch *w, const void *path, size_t len);
 /* The directory of an event's number; NULL: not (any more) ours. */

@@ -21,12 +21,15 @@ connect_agent(struct command *c)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n;
 
 	n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s", c->conf->run, CONTROL_SOCKET_NAME);
-	if (fd < 0 || n >= (int)sizeof(a.sun_path) || connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0) {
+	if (fd < 0 || n >= (int)sizeof(a.sun_path) ||
+	    connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0) {
 		int e = errno;
 
 		if (fd >= 0)
 			close(fd);
-		return cmd_fail(CONTROL_NO_AGENT, "%s/%s: mimeo-agent cannot be reached: %s", c->conf->run, CONTROL_SOCKET_NAME, strerror(e)), -1;
+		return cmd_fail(CONTROL_NO_AGENT, "%s/%s: mimeo-agent cannot be reached: %s",
+				c->conf->run, CONTROL_SOCKET_NAME, strerror(e)),
+		       -1;
 	}
 	return fd;
 }
@@ -123,13 +126,15 @@ read_answer(int fd, void (*row)(void *arg, const char *json, size_t len), void *
 }
 
 int
-cmd_ask(struct command *c, const char *const *words, size_t n, void (*row)(void *arg, const char *json, size_t len), void *arg)
+cmd_ask(struct command *c, const char *const *words, size_t n,
+	void (*row)(void *arg, const char *json, size_t len), void *arg)
 {
 	int fd = connect_agent(c), code;
 
 	if (fd < 0)
 		return CONTROL_NO_AGENT;
-	code = send_words(fd, words, n) ? read_answer(fd, row, arg) : cmd_fail(CONTROL_NO_AGENT, "the agent does not listen");
+	code = send_words(fd, words, n) ? read_answer(fd, row, arg)
+					: cmd_fail(CONTROL_NO_AGENT, "the agent does not listen");
 	close(fd);
 	return code;
 }

@@ -26,7 +26,8 @@ static int problems;
 static void
 problem(const char *what, const char *where, int error)
 {
-	fprintf(stderr, "mimeo: %s: %s%s%s\n", where, what, error != 0 ? ": " : "", error != 0 ? strerror(-error) : "");
+	fprintf(stderr, "mimeo: %s: %s%s%s\n", where, what, error != 0 ? ": " : "",
+		error != 0 ? strerror(-error) : "");
 	problems++;
 }
 
@@ -49,7 +50,9 @@ probe_file(void *arg, const char *name, size_t len, uint8_t d_type)
 	p->seen = true;
 	r = tfile_lease(f);
 	if (r == -EPERM)
-		problem("no read lease can be taken on files of others: run as their owner, as root, or with cap_lease", name, 0);
+		problem("no read lease can be taken on files of others: run as their owner, as "
+			"root, or with cap_lease",
+			name, 0);
 	tfile_close(f);
 	return 1;
 }
@@ -67,7 +70,9 @@ probe_tree(const struct settings *s, struct tree *t)
 		problem("the root cannot be read", s->root, r);
 	r = tree_stage_open(t, "check-config", 0, &f, &have);
 	if (r == 0)
-		r = tfile_set_meta(f, 0644, 1000000000, s->owner_mode == OWNER_INHERIT ? UINT32_MAX : geteuid(), UINT32_MAX);
+		r = tfile_set_meta(f, 0644, 1000000000,
+				   s->owner_mode == OWNER_INHERIT ? UINT32_MAX : geteuid(),
+				   UINT32_MAX);
 	tfile_close(f);
 	if (r < 0)
 		problem("a staged file cannot be made or dressed", s->work, r);
@@ -94,7 +99,9 @@ probe_key(const struct settings *s)
 		return;
 	}
 	if (getline(&text, &len, f) < 0 || strncmp(text, "ssh-ed25519 ", 12) != 0)
-		problem("not an ed25519 key: RSA keys do not work here; make one with ssh-keygen -t ed25519", path, 0);
+		problem("not an ed25519 key: RSA keys do not work here; make one with ssh-keygen "
+			"-t ed25519",
+			path, 0);
 	free(text);
 	fclose(f);
 }
@@ -111,7 +118,8 @@ cmd_check(struct command *c)
 		return CONTROL_USAGE;
 	}
 	if (stat(c->conf->state, &st) < 0)
-		problem("the state directory is not there: `mimeo init` makes it", c->conf->state, -errno);
+		problem("the state directory is not there: `mimeo init` makes it", c->conf->state,
+			-errno);
 	else if ((st.st_mode & 077) != 0)
 		problem("the state directory must be of mode 0700", c->conf->state, 0);
 	o = (struct tree_opts){c->conf->root, c->conf->work};
@@ -287,7 +295,9 @@ cmd_put(struct command *c)
 
 	if (c->nargs < 1 || c->nargs > 2)
 		return cmd_fail(CONTROL_USAGE, "put: FILE [NAME]");
-	name = c->nargs == 2 ? c->args[1] : strrchr(c->args[0], '/') != NULL ? strrchr(c->args[0], '/') + 1 : c->args[0];
+	name = c->nargs == 2                      ? c->args[1]
+	       : strrchr(c->args[0], '/') != NULL ? strrchr(c->args[0], '/') + 1
+						  : c->args[0];
 	if (path_check(name, strlen(name)) < 0 || strchr(name, '/') != NULL)
 		return cmd_fail(CONTROL_USAGE, "put: %s: not a file name", name);
 	fd = open(c->args[0], O_RDONLY | O_CLOEXEC);
@@ -303,7 +313,8 @@ cmd_put(struct command *c)
 	}
 	close(fd);
 	if (r < 0)
-		return cmd_fail(CONTROL_FAILED, "%s: cannot be stored below %s: %s", c->args[0], c->conf->root, strerror(-r));
+		return cmd_fail(CONTROL_FAILED, "%s: cannot be stored below %s: %s", c->args[0],
+				c->conf->root, strerror(-r));
 	printf("%.2s/%s/%s\n", hex, hex, name);
 	return CONTROL_OK;
 }

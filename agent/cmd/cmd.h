@@ -7,9 +7,9 @@
 #include "conf/settings.h"
 
 struct command {
-	const char *file;        /* the configuration */
-	struct settings *conf;   /* NULL for verbs that need none */
-	char **args;             /* behind the verb */
+	const char *file;      /* the configuration */
+	struct settings *conf; /* NULL for verbs that need none */
+	char **args;           /* behind the verb */
 	int nargs;
 	bool json, quiet;
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
@@ -18,23 +18,27 @@ struct command {
 /* Prints "mimeo: text" on standard error and returns the code. */
 int cmd_fail(int code, const char *fmt, ...) PRINTF(2, 3);
 
-/* ask.c: sends words to the agent; row is called for each JSON row (terminated text). Returns the agent's exit code; CONTROL_NO_AGENT if
- * nobody listens. Its message goes to standard error, or to standard output with code 0. */
-NODISCARD int cmd_ask(struct command *c, const char *const *words, size_t n, void (*row)(void *arg, const char *json, size_t len), void *arg);
+/* ask.c: sends words to the agent; row is called for each JSON row (terminated text). Returns the
+ * agent's exit code; CONTROL_NO_AGENT if nobody listens. Its message goes to standard error, or to
+ * standard output with code 0. */
+NODISCARD int cmd_ask(struct command *c, const char *const *words, size_t n,
+		      void (*row)(void *arg, const char *json, size_t len), void *arg);
 
-/* table.c: the one user of jansson. Rows come in as JSON and leave as an aligned table of these columns. */
+/* table.c: the one user of jansson. Rows come in as JSON and leave as an aligned table of these
+ * columns. */
 struct table;
 struct table_column {
-	const char *key;   /* of the row */
+	const char *key; /* of the row */
 	const char *title;
 	enum { COL_TEXT, COL_BYTES, COL_HASH, COL_TIME } kind;
 };
 struct table *table_new(const struct table_column *columns, size_t n);
 void table_row(void *table, const char *json, size_t len);
-void table_print(struct table *t); /* and frees it */
+void table_print(struct table *t);               /* and frees it */
 void table_status(const char *json, size_t len); /* the one object of `status`, for people */
 /* Reads path, hash and size of a row of `shown`. false: not one. path is malloc'ed. */
-bool table_shown(const char *json, size_t len, char **path, size_t *path_len, char hash[65], uint64_t *size);
+bool table_shown(const char *json, size_t len, char **path, size_t *path_len, char hash[65],
+		 uint64_t *size);
 
 int cmd_init(struct command *c);
 int cmd_check(struct command *c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* init: state, work, key, WAL, marker and a commented configuration; nothing is ever overwritten. */
+/* init: state, work, key, WAL, marker and a commented configuration; nothing is ever overwritten.
+ */
 #include "config.h"
 
 #include "agent/cmd/cmd.h"
@@ -39,17 +40,22 @@ is_mount_point(const char *path)
 	struct stat a, b;
 
 	snprintf(up, sizeof(up), "%s/..", path);
-	return stat(path, &a) == 0 && stat(up, &b) == 0 && (a.st_dev != b.st_dev || a.st_ino == b.st_ino);
+	return stat(path, &a) == 0 && stat(up, &b) == 0 &&
+	       (a.st_dev != b.st_dev || a.st_ino == b.st_ino);
 }
 
 static int
 parse(struct command *c, struct init *in)
 {
 	for (int i = 0; i < c->nargs; i++)
-		if (!option(c, &i, "--name", &in->s.name) && !option(c, &i, "--root", &in->s.root) &&
-		    !option(c, &i, "--state", &in->s.state) && !option(c, &i, "--work", &in->s.work) &&
+		if (!option(c, &i, "--name", &in->s.name) &&
+		    !option(c, &i, "--root", &in->s.root) &&
+		    !option(c, &i, "--state", &in->s.state) &&
+		    !option(c, &i, "--work", &in->s.work) &&
 		    !option(c, &i, "--address", &in->s.address))
-			return cmd_fail(CONTROL_USAGE, "init: %s: no such option, or its value is missing", c->args[i]);
+			return cmd_fail(CONTROL_USAGE,
+					"init: %s: no such option, or its value is missing",
+					c->args[i]);
 	if (in->s.name == NULL || in->s.root == NULL)
 		return cmd_fail(CONTROL_USAGE, "init: --name NAME and --root DIR are needed");
 	if (in->s.state == NULL)
@@ -57,7 +63,8 @@ parse(struct command *c, struct init *in)
 	if (in->s.work == NULL && is_mount_point(in->s.root)) {
 		snprintf(in->work, sizeof(in->work), "%s/.mimeo", in->s.root);
 		in->s.work = in->work;
-		printf("%s is a mount point, so what is kept lies below it: %s\n", in->s.root, in->work);
+		printf("%s is a mount point, so what is kept lies below it: %s\n", in->s.root,
+		       in->work);
 	}
 	return 0;
 }
@@ -69,7 +76,8 @@ write_conf(const char *path, const char *text)
 	size_t len = strlen(text);
 
 	if (fd < 0)
-		return cmd_fail(CONTROL_FAILED, "%s: cannot be made: %s%s", path, strerror(errno), errno == EEXIST ? "; init overwrites nothing" : "");
+		return cmd_fail(CONTROL_FAILED, "%s: cannot be made: %s%s", path, strerror(errno),
+				errno == EEXIST ? "; init overwrites nothing" : "");
 	if (write(fd, text, len) != (ssize_t)len || fsync(fd) < 0) {
 		close(fd);
 		return cmd_fail(CONTROL_FAILED, "%s: cannot be written: %s", path, strerror(errno));
@@ -86,15 +94,20 @@ make_key(const struct settings *conf)
 	int status;
 
 	if (access(conf->ssh_key, F_OK) == 0)
-		return cmd_fail(CONTROL_FAILED, "%s: is there already; init overwrites nothing", conf->ssh_key);
+		return cmd_fail(CONTROL_FAILED, "%s: is there already; init overwrites nothing",
+				conf->ssh_key);
 	snprintf(comment, sizeof(comment), "mimeo:%s", conf->name);
 	pid = fork();
 	if (pid == 0) {
-		execlp("ssh-keygen", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", conf->ssh_key, (char *)NULL);
+		execlp("ssh-keygen", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment,
+		       "-f", conf->ssh_key, (char *)NULL);
 		_exit(127);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return cmd_fail(CONTROL_FAILED, "%s: ssh-keygen could not make it (is openssh-client installed?)", conf->ssh_key);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) != 0)
+		return cmd_fail(CONTROL_FAILED,
+				"%s: ssh-keygen could not make it (is openssh-client installed?)",
+				conf->ssh_key);
 	return 0;
 }
 
@@ -105,7 +118,8 @@ make_dirs(struct command *c)
 
 	for (size_t i = 0; i < 2; i++)
 		if (mkdir(dirs[i], i == 0 ? 0700 : 0750) < 0 && errno != EEXIST)
-			return cmd_fail(CONTROL_FAILED, "%s: cannot be made: %s", dirs[i], strerror(errno));
+			return cmd_fail(CONTROL_FAILED, "%s: cannot be made: %s", dirs[i],
+					strerror(errno));
 	return 0;
 }
 
@@ -123,13 +137,16 @@ make_home(struct command *c)
 	r = walfile_open(c->conf->state, &f);
 	if (r < 0) {
 		tree_close(tree);
-		return cmd_fail(CONTROL_FAILED, "%s: cannot be used as state directory: %s", c->conf->state, strerror(-r));
+		return cmd_fail(CONTROL_FAILED, "%s: cannot be used as state directory: %s",
+				c->conf->state, strerror(-r));
 	}
 	dev = walfile_dev(f);
 	r = home_prepare(c->conf->state, tree, &dev, clock_wall_ms(), c->err, sizeof(c->err));
 	walfile_close(f);
 	tree_close(tree);
-	return r < 0 ? cmd_fail(r == -ENOTRECOVERABLE ? CONTROL_HALTED : CONTROL_FAILED, "%s", c->err) : 0;
+	return r < 0 ? cmd_fail(r == -ENOTRECOVERABLE ? CONTROL_HALTED : CONTROL_FAILED, "%s",
+				c->err)
+		     : 0;
 }
 
 /* Puts a lost marker back, from the WAL's store id. */
@@ -155,8 +172,10 @@ marker(struct command *c)
 	r = tree_marker_write(tree, bytes_get_u64(head + 16));
 	tree_close(tree);
 	if (r < 0)
-		return cmd_fail(CONTROL_FAILED, "%s: the marker cannot be written: %s", c->conf->root, strerror(-r));
-	printf("the marker is back in %s: what is missing there now counts as deleted\n", c->conf->root);
+		return cmd_fail(CONTROL_FAILED, "%s: the marker cannot be written: %s",
+				c->conf->root, strerror(-r));
+	printf("the marker is back in %s: what is missing there now counts as deleted\n",
+	       c->conf->root);
 	return 0;
 }
 
@@ -185,7 +204,8 @@ cmd_init(struct command *c)
 	if (r == 0)
 		r = make_home(c);
 	if (r == 0)
-		printf("%s: written; node %s mirrors %s\nnext: `mimeo key` here, `mimeo authorize` on the others, and start both daemons\n", c->file,
-		       c->conf->name, c->conf->root);
+		printf("%s: written; node %s mirrors %s\nnext: `mimeo key` here, `mimeo authorize` "
+		       "on the others, and start both daemons\n",
+		       c->file, c->conf->name, c->conf->root);
 	return r;
 }

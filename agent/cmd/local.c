@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* key, authorize, authorized-keys: the member table, through the agent or, when it does not run, in the WAL itself. */
+/* key, authorize, authorized-keys: the member table, through the agent or, when it does not run, in
+ * the WAL itself. */
 #include "config.h"
 
 #include "agent/cmd/cmd.h"
@@ -93,7 +94,8 @@ append_member(struct offline *o, const struct member *m)
 	int r;
 
 	member_encode(&blob, m);
-	wal_put(&batch, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
+	wal_put(&batch,
+		&(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
 	r = blob.failed || batch.failed ? -ENOMEM : wal_lock(o->wal, true, true);
 	if (r == 0) {
 		r = wal_catchup(o->wal);
@@ -127,12 +129,15 @@ change(struct command *c, struct offline *o, const char *remove, const char *lin
 		return cmd_fail(CONTROL_FAILED, "that line is this node's own");
 	}
 	old = index_member(o->index, m.name);
-	m.incarnation = old != NULL && old->incarnation >= clock_wall_ms() ? old->incarnation + 1 : clock_wall_ms();
+	m.incarnation = old != NULL && old->incarnation >= clock_wall_ms() ? old->incarnation + 1
+									   : clock_wall_ms();
 	snprintf(m.admitted_by, sizeof(m.admitted_by), "%s", c->conf->name);
 	r = append_member(o, &m);
 	if (r < 0)
-		return cmd_fail(CONTROL_FAILED, "%s/wal: cannot be written: %s", c->conf->state, strerror(-r));
-	if (members_write_files(c->conf, o->index->members, o->index->nmembers, c->err, sizeof(c->err)) < 0)
+		return cmd_fail(CONTROL_FAILED, "%s/wal: cannot be written: %s", c->conf->state,
+				strerror(-r));
+	if (members_write_files(c->conf, o->index->members, o->index->nmembers, c->err,
+				sizeof(c->err)) < 0)
 		return cmd_fail(CONTROL_FAILED, "%s", c->err);
 	return CONTROL_OK;
 }
@@ -144,7 +149,8 @@ list(const struct offline *o)
 		const struct member *m = &o->index->members[i];
 
 		if (m->removed == 0)
-			printf("%s %s %s\n", m->name, m->address[0] != '\0' ? m->address : "-", m->user_key);
+			printf("%s %s %s\n", m->name, m->address[0] != '\0' ? m->address : "-",
+			       m->user_key);
 	}
 	return CONTROL_OK;
 }
@@ -156,7 +162,8 @@ offline(struct command *c, const char *remove, const char *line)
 	int r = offline_open(c, &o);
 
 	if (r < 0)
-		r = cmd_fail(CONTROL_FAILED, "%s: the WAL cannot be opened: %s", c->conf->state, strerror(-r));
+		r = cmd_fail(CONTROL_FAILED, "%s: the WAL cannot be opened: %s", c->conf->state,
+			     strerror(-r));
 	else
 		r = remove == NULL && line == NULL ? list(&o) : change(c, &o, remove, line);
 	offline_close(&o);
@@ -182,7 +189,9 @@ agent_runs(const struct command *c)
 int
 cmd_authorize(struct command *c)
 {
-	static const struct table_column columns[] = {{"name", "NAME", COL_TEXT}, {"address", "ADDRESS", COL_TEXT}, {"user_key", "KEY", COL_TEXT}};
+	static const struct table_column columns[] = {{"name", "NAME", COL_TEXT},
+						      {"address", "ADDRESS", COL_TEXT},
+						      {"user_key", "KEY", COL_TEXT}};
 	const char *words[3] = {"authorize"};
 	bool listing = c->nargs == 1 && strcmp(c->args[0], "--list") == 0;
 	bool removing = c->nargs == 2 && strcmp(c->args[0], "--remove") == 0;
@@ -190,9 +199,11 @@ cmd_authorize(struct command *c)
 	int code;
 
 	if (!listing && !removing && c->nargs != 1)
-		return cmd_fail(CONTROL_USAGE, "authorize: one LINE (in quotes), --list, or --remove NAME");
+		return cmd_fail(CONTROL_USAGE,
+				"authorize: one LINE (in quotes), --list, or --remove NAME");
 	if (!agent_runs(c))
-		return offline(c, removing ? c->args[1] : NULL, listing || removing ? NULL : c->args[0]);
+		return offline(c, removing ? c->args[1] : NULL,
+			       listing || removing ? NULL : c->args[0]);
 	for (int i = 0; i < c->nargs; i++)
 		words[i + 1] = c->args[i];
 	t = table_new(columns, ARRAY_LEN(columns));
@@ -201,7 +212,8 @@ cmd_authorize(struct command *c)
 	return code;
 }
 
-/* What authorized_keys has, for this account only. sshd calls it for every login: it must be quick and say nothing else. */
+/* What authorized_keys has, for this account only. sshd calls it for every login: it must be quick
+ * and say nothing else. */
 int
 cmd_authorized_keys(struct command *c)
 {
@@ -214,7 +226,8 @@ cmd_authorized_keys(struct command *c)
 		return CONTROL_OK;
 	f = fopen(c->conf->ssh_authorized_keys, "re");
 	if (f == NULL)
-		return cmd_fail(CONTROL_FAILED, "%s: %s", c->conf->ssh_authorized_keys, strerror(errno));
+		return cmd_fail(CONTROL_FAILED, "%s: %s", c->conf->ssh_authorized_keys,
+				strerror(errno));
 	while (fgets(line, sizeof(line), f) != NULL)
 		if (strstr(line, " mimeo:") != NULL)
 			fputs(line, stdout);

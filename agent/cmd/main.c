@@ -63,7 +63,8 @@ ask_json(struct command *c, const char *const *words, size_t n, bool array)
 /* ---- verbs that ask ---- */
 
 static int
-ask(struct command *c, const char *verb, const struct table_column *columns, size_t ncolumns, bool array)
+ask(struct command *c, const char *verb, const struct table_column *columns, size_t ncolumns,
+    bool array)
 {
 	const char *words[WORDS_MAX] = {verb};
 	struct table *t;
@@ -103,16 +104,20 @@ cmd_status(struct command *c)
 static int
 cmd_peers(struct command *c)
 {
-	static const struct table_column columns[] = {{"name", "NAME", COL_TEXT},	  {"address", "ADDRESS", COL_TEXT},
-						      {"state", "STATE", COL_TEXT},	  {"last_contact", "LAST CONTACT", COL_TIME},
-						      {"rtt_ms", "RTT ms", COL_TEXT},	  {"pending", "LACKS", COL_TEXT},
+	static const struct table_column columns[] = {{"name", "NAME", COL_TEXT},
+						      {"address", "ADDRESS", COL_TEXT},
+						      {"state", "STATE", COL_TEXT},
+						      {"last_contact", "LAST CONTACT", COL_TIME},
+						      {"rtt_ms", "RTT ms", COL_TEXT},
+						      {"pending", "LACKS", COL_TEXT},
 						      {"last_error", "LAST ERROR", COL_TEXT}};
 
 	return ask(c, "peers", columns, ARRAY_LEN(columns), true);
 }
 
-static const struct table_column log_columns[] = {{"time", "TIME", COL_TIME}, {"node", "NODE", COL_TEXT}, {"op", "OP", COL_TEXT},
-						  {"size", "SIZE", COL_BYTES}, {"hash", "HASH", COL_HASH}, {"path", "PATH", COL_TEXT}};
+static const struct table_column log_columns[] = {
+	{"time", "TIME", COL_TIME},  {"node", "NODE", COL_TEXT}, {"op", "OP", COL_TEXT},
+	{"size", "SIZE", COL_BYTES}, {"hash", "HASH", COL_HASH}, {"path", "PATH", COL_TEXT}};
 
 static int
 cmd_log(struct command *c)
@@ -132,8 +137,10 @@ cmd_history(struct command *c)
 static int
 cmd_pending(struct command *c)
 {
-	static const struct table_column columns[] = {{"state", "STATE", COL_TEXT}, {"attempts", "TRIES", COL_TEXT},
-						      {"retry_in_ms", "NEXT ms", COL_TEXT}, {"reason", "REASON", COL_TEXT},
+	static const struct table_column columns[] = {{"state", "STATE", COL_TEXT},
+						      {"attempts", "TRIES", COL_TEXT},
+						      {"retry_in_ms", "NEXT ms", COL_TEXT},
+						      {"reason", "REASON", COL_TEXT},
 						      {"path", "PATH", COL_TEXT}};
 
 	return ask(c, "pending", columns, ARRAY_LEN(columns), true);
@@ -142,8 +149,11 @@ cmd_pending(struct command *c)
 static int
 cmd_errors(struct command *c)
 {
-	static const struct table_column columns[] = {{"time", "TIME", COL_TIME}, {"peer", "PEER", COL_TEXT}, {"reason", "REASON", COL_TEXT},
-						      {"text", "TEXT", COL_TEXT}, {"path", "PATH", COL_TEXT}};
+	static const struct table_column columns[] = {{"time", "TIME", COL_TIME},
+						      {"peer", "PEER", COL_TEXT},
+						      {"reason", "REASON", COL_TEXT},
+						      {"text", "TEXT", COL_TEXT},
+						      {"path", "PATH", COL_TEXT}};
 
 	return ask(c, "errors", columns, ARRAY_LEN(columns), true);
 }
@@ -151,8 +161,11 @@ cmd_errors(struct command *c)
 static int
 cmd_whohas(struct command *c)
 {
-	static const struct table_column columns[] = {{"node", "NODE", COL_TEXT}, {"state", "STATE", COL_TEXT}, {"version", "VERSION", COL_TEXT},
-						      {"hash", "HASH", COL_HASH}, {"last_error", "LAST ERROR", COL_TEXT}};
+	static const struct table_column columns[] = {{"node", "NODE", COL_TEXT},
+						      {"state", "STATE", COL_TEXT},
+						      {"version", "VERSION", COL_TEXT},
+						      {"hash", "HASH", COL_HASH},
+						      {"last_error", "LAST ERROR", COL_TEXT}};
 
 	return ask(c, "whohas", columns, ARRAY_LEN(columns), true);
 }
@@ -160,15 +173,18 @@ cmd_whohas(struct command *c)
 static int
 cmd_explain(struct command *c)
 {
-	static const struct table_column columns[] = {{"state", "STATE", COL_TEXT}, {"reason", "REASON", COL_TEXT}, {"heads", "HEADS", COL_TEXT},
-						      {"conflicts", "CONFLICTS", COL_TEXT}, {"ignored", "IGNORED", COL_TEXT}, {"path", "PATH", COL_TEXT}};
+	static const struct table_column columns[] = {
+		{"state", "STATE", COL_TEXT},     {"reason", "REASON", COL_TEXT},
+		{"heads", "HEADS", COL_TEXT},     {"conflicts", "CONFLICTS", COL_TEXT},
+		{"ignored", "IGNORED", COL_TEXT}, {"path", "PATH", COL_TEXT}};
 
 	return ask(c, "explain", columns, ARRAY_LEN(columns), true);
 }
 
-static const struct table_column version_columns[] = {{"id", "ID", COL_TEXT},	    {"time", "TIME", COL_TIME}, {"node", "NODE", COL_TEXT},
-						      {"size", "SIZE", COL_BYTES},  {"hash", "HASH", COL_HASH}, {"expires", "EXPIRES", COL_TIME},
-						      {"path", "PATH", COL_TEXT}};
+static const struct table_column version_columns[] = {
+	{"id", "ID", COL_TEXT},      {"time", "TIME", COL_TIME}, {"node", "NODE", COL_TEXT},
+	{"size", "SIZE", COL_BYTES}, {"hash", "HASH", COL_HASH}, {"expires", "EXPIRES", COL_TIME},
+	{"path", "PATH", COL_TEXT}};
 
 static int
 cmd_conflicts(struct command *c)
@@ -178,11 +194,14 @@ cmd_conflicts(struct command *c)
 	return ask(c, "conflicts", version_columns, ARRAY_LEN(version_columns), true);
 }
 
-/* TIME as people write it, to milliseconds: seconds since 1970, or "2026-01-02 03:04[:05]" (local) or with T and Z. */
+/* TIME as people write it, to milliseconds: seconds since 1970, or "2026-01-02 03:04[:05]" (local)
+ * or with T and Z. */
 static bool
 parse_time(const char *text, char out[32])
 {
-	static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%s"};
+	static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S",
+					    "%Y-%m-%d %H:%M:%S",  "%Y-%m-%d %H:%M",
+					    "%Y-%m-%d",           "%s"};
 
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 		struct tm tm = {.tm_isdst = -1};
@@ -208,7 +227,9 @@ cmd_trash(struct command *c)
 	for (int i = 0; i + 1 < c->nargs; i++)
 		if (strcmp(c->args[i], "--at") == 0) {
 			if (!parse_time(c->args[i + 1], at))
-				return cmd_fail(CONTROL_USAGE, "%s: not a time; try '2026-01-31 18:00'", c->args[i + 1]);
+				return cmd_fail(CONTROL_USAGE,
+						"%s: not a time; try '2026-01-31 18:00'",
+						c->args[i + 1]);
 			c->args[i + 1] = at;
 		}
 	if (c->nargs > 0 && strcmp(c->args[0], "restore") == 0)
@@ -227,7 +248,8 @@ cmd_wait(struct command *c)
 		if (strcmp(c->args[i], "--timeout") != 0)
 			continue;
 		if (i + 1 == c->nargs || value_duration(c->args[i + 1], &v) < 0)
-			return cmd_fail(CONTROL_USAGE, "wait: --timeout takes a duration such as 60s");
+			return cmd_fail(CONTROL_USAGE,
+					"wait: --timeout takes a duration such as 60s");
 		snprintf(ms, sizeof(ms), "%llu", (unsigned long long)v);
 		c->args[i] = (char *)(uintptr_t) "--timeout-ms";
 		c->args[i + 1] = ms;
@@ -247,7 +269,8 @@ cmd_resume(struct command *c)
 	return ask(c, "resume", NULL, 0, false);
 }
 
-/* Both daemons: the watcher is told by its lock file's owner being asked through the run directory. */
+/* Both daemons: the watcher is told by its lock file's owner being asked through the run directory.
+ */
 static int
 cmd_reload(struct command *c)
 {
@@ -276,41 +299,67 @@ struct verb_row {
 };
 
 static const struct verb_row rows[] = {
-	{"init", "--name NAME --root DIR [--state DIR] [--work DIR] [--address HOST:PORT]", "creates state, work, key and a commented configuration", "mimeo init --name web1 --root /srv/www/media --address web1.example.com:22", false, cmd_init},
-	{"check-config", "", "reads the configuration as the daemons would and tries what they need", "mimeo check-config", false, cmd_check},
-	{"key", "", "prints this node's line for `authorize` on the others", "mimeo key", true, cmd_key},
-	{"authorize", "LINE | --list | --remove NAME", "lets another node in", "mimeo authorize 'mimeo1 web2 web2.example.com:22 mimeo ssh-ed25519 AAAA... ssh-ed25519 AAAA...'", true, cmd_authorize},
-	{"authorized-keys", "USER", "for sshd's AuthorizedKeysCommand", "AuthorizedKeysCommand /usr/bin/mimeo authorized-keys %u", true, cmd_authorized_keys},
-	{"status", "[--json]", "is everything everywhere? 0 yes, 3 not yet, 4 no agent, 5 halted", "mimeo status", true, cmd_status},
+	{"init", "--name NAME --root DIR [--state DIR] [--work DIR] [--address HOST:PORT]",
+	 "creates state, work, key and a commented configuration",
+	 "mimeo init --name web1 --root /srv/www/media --address web1.example.com:22", false,
+	 cmd_init},
+	{"check-config", "",
+	 "reads the configuration as the daemons would and tries what they need",
+	 "mimeo check-config", false, cmd_check},
+	{"key", "", "prints this node's line for `authorize` on the others", "mimeo key", true,
+	 cmd_key},
+	{"authorize", "LINE | --list | --remove NAME", "lets another node in",
+	 "mimeo authorize 'mimeo1 web2 web2.example.com:22 mimeo ssh-ed25519 AAAA... ssh-ed25519 "
+	 "AAAA...'",
+	 true, cmd_authorize},
+	{"authorized-keys", "USER", "for sshd's AuthorizedKeysCommand",
+	 "AuthorizedKeysCommand /usr/bin/mimeo authorized-keys %u", true, cmd_authorized_keys},
+	{"status", "[--json]", "is everything everywhere? 0 yes, 3 not yet, 4 no agent, 5 halted",
+	 "mimeo status", true, cmd_status},
 	{"peers", "[--json]", "one line a member", "mimeo peers", true, cmd_peers},
-	{"wait", "[PATH...] [--peers N|all] [--timeout 60s]", "until all members have what is closed now", "cp a.jpg /srv/www/media/ && mimeo wait --timeout 10s a.jpg", true, cmd_wait},
-	{"whohas", "PATH [--json]", "which member has which version", "mimeo whohas 2026/a.jpg", true, cmd_whohas},
-	{"explain", "PATH [--json]", "why it is, or is not, in sync", "mimeo explain 2026/a.jpg", true, cmd_explain},
-	{"log", "[--follow] [PATH] [--json]", "the records, oldest first", "mimeo log 2026", true, cmd_log},
-	{"history", "PATH [--json]", "the records of one path", "mimeo history 2026/a.jpg", true, cmd_history},
+	{"wait", "[PATH...] [--peers N|all] [--timeout 60s]",
+	 "until all members have what is closed now",
+	 "cp a.jpg /srv/www/media/ && mimeo wait --timeout 10s a.jpg", true, cmd_wait},
+	{"whohas", "PATH [--json]", "which member has which version", "mimeo whohas 2026/a.jpg",
+	 true, cmd_whohas},
+	{"explain", "PATH [--json]", "why it is, or is not, in sync", "mimeo explain 2026/a.jpg",
+	 true, cmd_explain},
+	{"log", "[--follow] [PATH] [--json]", "the records, oldest first", "mimeo log 2026", true,
+	 cmd_log},
+	{"history", "PATH [--json]", "the records of one path", "mimeo history 2026/a.jpg", true,
+	 cmd_history},
 	{"pending", "[--json]", "what waits, and why", "mimeo pending", true, cmd_pending},
 	{"errors", "[--json]", "what went wrong lately", "mimeo errors", true, cmd_errors},
-	{"conflicts", "[--json] | restore ID [TO] | drop ID", "losing versions of concurrent edits", "mimeo conflicts restore 5f3c…-1a a-other.jpg", true, cmd_conflicts},
-	{"trash", "list [PATH] [--json] | restore PATH [--at TIME]", "deleted and replaced versions", "mimeo trash restore 2026/a.jpg", true, cmd_trash},
-	{"verify", "", "re-hashes this node's files against the log", "mimeo verify", true, cmd_verify},
-	{"put", "FILE [NAME]", "stores a file under its content address", "mimeo put a.jpg", true, cmd_put},
+	{"conflicts", "[--json] | restore ID [TO] | drop ID", "losing versions of concurrent edits",
+	 "mimeo conflicts restore 5f3c…-1a a-other.jpg", true, cmd_conflicts},
+	{"trash", "list [PATH] [--json] | restore PATH [--at TIME]",
+	 "deleted and replaced versions", "mimeo trash restore 2026/a.jpg", true, cmd_trash},
+	{"verify", "", "re-hashes this node's files against the log", "mimeo verify", true,
+	 cmd_verify},
+	{"put", "FILE [NAME]", "stores a file under its content address", "mimeo put a.jpg", true,
+	 cmd_put},
 	{"pause", "", "fetch and apply stop, logging goes on", "mimeo pause", true, cmd_pause},
-	{"resume", "[--accept-deletes]", "they go on; held deletes too, if accepted", "mimeo resume", true, cmd_resume},
-	{"reload", "", "both daemons read the configuration again", "mimeo reload", true, cmd_reload},
+	{"resume", "[--accept-deletes]", "they go on; held deletes too, if accepted",
+	 "mimeo resume", true, cmd_resume},
+	{"reload", "", "both daemons read the configuration again", "mimeo reload", true,
+	 cmd_reload},
 };
 
 static int
 help(FILE *to)
 {
 	fputs("usage: mimeo [-c FILE] VERB ...\n\n"
-	      "  -c FILE     configuration (else $MIMEO_CONF, else " SYSCONFDIR "/mimeo/mimeo.conf)\n"
+	      "  -c FILE     configuration (else $MIMEO_CONF, else " SYSCONFDIR
+	      "/mimeo/mimeo.conf)\n"
 	      "  --json      data as JSON, where a verb prints data\n"
 	      "  --version   the version\n\n",
 	      to);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		fprintf(to, "  %-16s %s\n", rows[i].name, rows[i].what);
-	fputs("\n`mimeo VERB --help` says more. Exit codes: 0 done, in sync; 1 failed; 2 usage or configuration;\n"
-	      "3 not in sync, or timed out; 4 no agent; 5 halted by the root guard.\n\nexample: mimeo status\n",
+	fputs("\n`mimeo VERB --help` says more. Exit codes: 0 done, in sync; 1 failed; 2 usage or "
+	      "configuration;\n"
+	      "3 not in sync, or timed out; 4 no agent; 5 halted by the root guard.\n\nexample: "
+	      "mimeo status\n",
 	      to);
 	return to == stdout ? CONTROL_OK : CONTROL_USAGE;
 }
@@ -318,7 +367,8 @@ help(FILE *to)
 static int
 verb_help(const struct verb_row *r)
 {
-	printf("usage: mimeo [-c FILE] %s %s\n\n%s\n\nexample: %s\n", r->name, r->args, r->what, r->example);
+	printf("usage: mimeo [-c FILE] %s %s\n\n%s\n\nexample: %s\n", r->name, r->args, r->what,
+	       r->example);
 	return CONTROL_OK;
 }
 
@@ -368,7 +418,8 @@ int
 main(int argc, char **argv)
 {
 	const char *env = getenv("MIMEO_CONF");
-	struct command c = {.file = env != NULL && env[0] != '\0' ? env : SYSCONFDIR "/mimeo/mimeo.conf"};
+	struct command c = {.file = env != NULL && env[0] != '\0' ? env
+								  : SYSCONFDIR "/mimeo/mimeo.conf"};
 	int i = 1;
 
 	while (i < argc && argv[i][0] == '-') {

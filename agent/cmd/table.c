@@ -134,7 +134,8 @@ table_print(struct table *t)
 		widths[i] = width(t, i);
 	for (size_t r = 0; r <= t->rows && t->rows > 0; r++) {
 		for (size_t i = 0; i < t->n; i++) {
-			const char *cell = r == 0 ? t->columns[i].title : t->cells[(r - 1) * t->n + i];
+			const char *cell =
+				r == 0 ? t->columns[i].title : t->cells[(r - 1) * t->n + i];
 			if (i + 1 < t->n)
 				printf("%-*s  ", (int)widths[i], cell != NULL ? cell : "");
 			else
@@ -164,10 +165,11 @@ string(const json_t *o, const char *key)
 void
 table_status(const char *json, size_t len)
 {
-	static const struct table_column columns[] = {{"name", "PEER", COL_TEXT},	 {"state", "STATE", COL_TEXT},
-						      {"connected", "CONNECTED", COL_TEXT}, {"pending", "LACKS", COL_TEXT},
-						      {"lag_seconds", "LAG s", COL_TEXT},	 {"rtt_ms", "RTT ms", COL_TEXT},
-						      {"address", "ADDRESS", COL_TEXT},	 {"last_error", "LAST ERROR", COL_TEXT}};
+	static const struct table_column columns[] = {
+		{"name", "PEER", COL_TEXT},           {"state", "STATE", COL_TEXT},
+		{"connected", "CONNECTED", COL_TEXT}, {"pending", "LACKS", COL_TEXT},
+		{"lag_seconds", "LAG s", COL_TEXT},   {"rtt_ms", "RTT ms", COL_TEXT},
+		{"address", "ADDRESS", COL_TEXT},     {"last_error", "LAST ERROR", COL_TEXT}};
 	json_t *o = json_loadb(json, len, 0, NULL);
 	const json_t *peers = json_object_get(o, "peers"), *scan = json_object_get(o, "scan");
 	struct table *t = table_new(columns, ARRAY_LEN(columns));
@@ -176,9 +178,11 @@ table_status(const char *json, size_t len)
 	human_bytes(json_integer_value(json_object_get(o, "bytes")), bytes, sizeof(bytes));
 	printf("node       %s   %s\n", string(o, "node"), string(o, "state"));
 	printf("root       %s\n", string(o, "root"));
-	printf("files      %lld in %lld directories, %s\n", number(o, "files"), number(o, "directories"), bytes);
+	printf("files      %lld in %lld directories, %s\n", number(o, "files"),
+	       number(o, "directories"), bytes);
 	printf("pending    %lld here, %lld held\n", number(o, "pending"), number(o, "held"));
-	printf("conflicts  %lld      errors %lld      kept files %lld\n", number(o, "conflicts"), number(o, "errors"), number(o, "trash_files"));
+	printf("conflicts  %lld      errors %lld      kept files %lld\n", number(o, "conflicts"),
+	       number(o, "errors"), number(o, "trash_files"));
 	printf("digest     %s\n", string(o, "digest"));
 	if (json_is_true(json_object_get(scan, "running")))
 		printf("scan       %lld of %lld\n", number(scan, "done"), number(scan, "total"));
@@ -195,7 +199,8 @@ table_status(const char *json, size_t len)
 static size_t
 unbase64(const char *text, char *out)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	unsigned acc = 0, bits = 0;
 	size_t n = 0;
 
@@ -215,14 +220,16 @@ unbase64(const char *text, char *out)
 }
 
 bool
-table_shown(const char *json, size_t len, char **path, size_t *path_len, char hash[65], uint64_t *size)
+table_shown(const char *json, size_t len, char **path, size_t *path_len, char hash[65],
+	    uint64_t *size)
 {
 	json_t *o = json_loadb(json, len, 0, NULL);
 	const json_t *p = json_object_get(o, "path"), *b = json_object_get(o, "path_b64");
 	const char *text = json_string_value(p != NULL ? p : b);
 	bool good = false;
 
-	if (text != NULL && strlen(string(o, "hash")) == 64 && (*path = malloc(strlen(text) + 1)) != NULL) {
+	if (text != NULL && strlen(string(o, "hash")) == 64 &&
+	    (*path = malloc(strlen(text) + 1)) != NULL) {
 		*path_len = p != NULL ? json_string_length(p) : unbase64(text, *path);
 		if (p != NULL)
 			memcpy(*path, text, *path_len);

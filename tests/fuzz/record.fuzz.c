@@ -23,7 +23,7 @@ check(bool held)
 static void
 check_promises(const struct record *r)
 {
-	check(r->kind <= KIND_SYMLINK && (r->flags & ~RECORD_IMPORT) == 0);
+	check(r->kind <= KIND_SYMLINK && (r->flags & ~RECORD_FLAGS) == 0);
 	check((r->mode & ~RECORD_MODE_MASK) == 0 && r->ctx.n <= RECORD_CTX_MAX);
 	check(r->dot.origin != 0 && r->dot.seq != 0 && r->dot.seq <= DOT_SEQ_MAX);
 	check(path_check(r->path, r->path_len) == 0 && !record_covers(r, r->dot));
@@ -36,7 +36,7 @@ static void
 check_stable(const uint8_t *data, size_t len, const struct record *r)
 {
 	struct record *copy = record_dup(r), again;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct cur c;
 
 	record_encode(&b, r);

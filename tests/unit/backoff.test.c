@@ -34,9 +34,9 @@ test_range(void)
 	const struct {
 		uint32_t base_ms, cap_ms;
 	} with[] = {
-		{ 1, 1 },   { 1, 60000 }, { 500, 60000 },   { 100, 100 },
-		{ 100, 7 }, { 3, 1000 },  { 1, UINT32_MAX }, { UINT32_MAX, UINT32_MAX },
-		{ 5, 0 },
+		{1, 1},   {1, 60000}, {500, 60000},    {100, 100},
+		{100, 7}, {3, 1000},  {1, UINT32_MAX}, {UINT32_MAX, UINT32_MAX},
+		{5, 0},
 	};
 	struct backoff b;
 

@@ -11,10 +11,9 @@
 static void
 test_layout(void)
 {
-	const uint8_t want[] = { 0x01, 0x03, 0x02, 0x07, 0x06, 0x05, 0x04, 0x0f, 0x0e,
-				 0x0d, 0x0c, 0x0b, 0x0a, 0x09, 0x08, 0x02, 0x00, 'h',
-				 'i',  0x00, 0x00, 'z' };
-	struct buf b = { 0 };
+	const uint8_t want[] = {0x01, 0x03, 0x02, 0x07, 0x06, 0x05, 0x04, 0x0f, 0x0e, 0x0d, 0x0c,
+				0x0b, 0x0a, 0x09, 0x08, 0x02, 0x00, 'h',  'i',  0x00, 0x00, 'z'};
+	struct buf b = {0};
 
 	buf_put_u8(&b, 0x01);
 	buf_put_u16(&b, 0x0203);
@@ -34,7 +33,7 @@ test_layout(void)
 static void
 test_set_get(void)
 {
-	uint8_t p[9] = { 0 };
+	uint8_t p[9] = {0};
 
 	bytes_set_u32(p + 1, 0xfedcba98u);
 	is_mem(p + 1, "\x98\xba\xdc\xfe", 4, "u32 stored");
@@ -48,7 +47,7 @@ test_set_get(void)
 static void
 test_growth(void)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 	bool same = true;
 	size_t cap, moves = 0;
 
@@ -70,7 +69,7 @@ test_growth(void)
 static void
 test_room(void)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 	uint8_t *p = buf_room(&b, 1000);
 
 	ok(p && b.len == 0 && b.cap >= 1000, "room leaves the length");
@@ -86,7 +85,7 @@ test_room(void)
 static void
 test_failure_sticks(void)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 
 	buf_put_u8(&b, 'a');
 	ok(!buf_room(&b, SIZE_MAX) && b.failed, "more than can be is refused");
@@ -104,7 +103,7 @@ test_failure_sticks(void)
 static void
 test_consume(void)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 
 	buf_consume(&b, 0);
 	is_int(b.len, 0, "nothing off nothing");
@@ -151,7 +150,7 @@ read_all(struct cur *c)
 static void
 test_cursor(void)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct cur c;
 	bool all_bad = true;
 
@@ -179,7 +178,9 @@ test_cursor(void)
 static void
 test_cursor_bad(void)
 {
-	struct cur c = cur_of("\x05\x00" "abc", 5);
+	struct cur c = cur_of("\x05\x00"
+			      "abc",
+			      5);
 	size_t len = 99;
 
 	ok(!cur_str(&c, &len) && len == 0 && c.bad, "a string longer than what is left");

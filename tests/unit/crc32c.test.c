@@ -77,7 +77,7 @@ static void
 test_tables(void)
 {
 	bool same = true;
-	uint8_t p[4] = { 0 };
+	uint8_t p[4] = {0};
 
 	for (unsigned at = 0; at < 4; at++) {
 		for (unsigned v = 0; v < 256; v++) {

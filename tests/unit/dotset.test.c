@@ -10,8 +10,8 @@
 #include "tests/tap.h"
 
 #define SEED 20240120u
-#define ORIGINS 3   /* of the model: 1..ORIGINS */
-#define SEQS 70     /* of the model: 1..SEQS */
+#define ORIGINS 3    /* of the model: 1..ORIGINS */
+#define SEQS 70      /* of the model: 1..SEQS */
 #define MANY 1000000 /* spans */
 
 static uint64_t
@@ -66,7 +66,7 @@ agrees_at(const struct dotset *s, const struct model *m, uint64_t origin)
 			next = q;
 		if (max == 0)
 			max = next;
-		if (dotset_has(s, (struct dot){ origin, q }) != m->has[origin][q])
+		if (dotset_has(s, (struct dot){origin, q}) != m->has[origin][q])
 			return false;
 		if (dotset_next(s, origin, q) != next)
 			return false;
@@ -74,7 +74,7 @@ agrees_at(const struct dotset *s, const struct model *m, uint64_t origin)
 	while (m->has[origin][prefix + 1])
 		prefix++;
 	return dotset_next(s, origin, 0) == next && dotset_prefix(s, origin) == prefix &&
-	       dotset_max(s, origin) == max && !dotset_has(s, (struct dot){ origin, 0 });
+	       dotset_max(s, origin) == max && !dotset_has(s, (struct dot){origin, 0});
 }
 
 static bool
@@ -95,7 +95,7 @@ agrees(const struct dotset *s, const struct model *m)
 static void
 step(uint64_t *seed, struct dotset *s, struct model *m)
 {
-	struct dot d = { 1 + draw(seed) % ORIGINS, 1 + draw(seed) % SEQS };
+	struct dot d = {1 + draw(seed) % ORIGINS, 1 + draw(seed) % SEQS};
 	uint64_t hi = d.seq + draw(seed) % 9;
 
 	switch (draw(seed) % 5) {
@@ -121,8 +121,8 @@ static void
 test_model_steps(void)
 {
 	uint64_t seed = SEED;
-	struct dotset s = { 0 };
-	struct model m = { 0 };
+	struct dotset s = {0};
+	struct model m = {0};
 	unsigned i;
 	bool same = true;
 
@@ -139,9 +139,9 @@ test_model_steps(void)
 static struct dotset
 random_set(uint64_t *seed, struct model *m)
 {
-	struct dotset s = { 0 };
+	struct dotset s = {0};
 
-	*m = (struct model){ 0 };
+	*m = (struct model){0};
 	for (uint64_t n = draw(seed) % 41; n > 0; n--)
 		step(seed, &s, m);
 	return s;
@@ -151,12 +151,12 @@ random_set(uint64_t *seed, struct model *m)
 static struct model
 both(const struct model *a, const struct model *b, bool join)
 {
-	struct model m = { 0 };
+	struct model m = {0};
 
 	for (size_t o = 1; o <= ORIGINS; o++)
 		for (size_t q = 1; q <= SEQS; q++)
-			m.has[o][q] = join ? a->has[o][q] || b->has[o][q] :
-					     a->has[o][q] && !b->has[o][q];
+			m.has[o][q] =
+				join ? a->has[o][q] || b->has[o][q] : a->has[o][q] && !b->has[o][q];
 	return m;
 }
 
@@ -175,7 +175,7 @@ static const char *
 pair_differs(const struct dotset *a, const struct model *ma, const struct dotset *b,
 	     const struct model *mb)
 {
-	struct dotset joined = { 0 }, minus = { 0 }, back = { 0 };
+	struct dotset joined = {0}, minus = {0}, back = {0};
 	struct model mj = both(ma, mb, true), mm = both(ma, mb, false);
 	const char *what = NULL;
 
@@ -238,10 +238,10 @@ test_model_pairs(void)
 static void
 test_self(void)
 {
-	struct dotset s = { 0 }, copy = { 0 }, none = { 0 };
+	struct dotset s = {0}, copy = {0}, none = {0};
 
 	must(dotset_add_range(&s, 4, 2, 9));
-	must(dotset_add(&s, (struct dot){ 2, 1 }));
+	must(dotset_add(&s, (struct dot){2, 1}));
 	must(dotset_copy(&copy, &s));
 	must(dotset_join(&s, &s));
 	must(dotset_copy(&s, &s));
@@ -255,10 +255,10 @@ test_self(void)
 	ok(dotset_empty(&s), "nothing less something is nothing");
 	must(dotset_copy(&copy, &s));
 	ok(dotset_empty(&copy) && dotset_digest(&copy) == dotset_digest(&none), "copied empty");
-	must(dotset_add(&s, (struct dot){ 2, 1 }));
+	must(dotset_add(&s, (struct dot){2, 1}));
 	dotset_clear(&s);
-	ok(dotset_empty(&s) && !dotset_has(&s, (struct dot){ 2, 1 }), "cleared is empty");
-	must(dotset_add(&s, (struct dot){ 3, 3 }));
+	ok(dotset_empty(&s) && !dotset_has(&s, (struct dot){2, 1}), "cleared is empty");
+	must(dotset_add(&s, (struct dot){3, 3}));
 	ok(dotset_count(&s) == 1, "and can be filled again");
 	dotset_free(&s);
 	dotset_free(&copy);
@@ -267,11 +267,11 @@ test_self(void)
 static void
 test_limits(void)
 {
-	struct dotset s = { 0 };
+	struct dotset s = {0};
 
-	is_int(dotset_add(&s, (struct dot){ 0, 1 }), -EINVAL, "origin 0");
-	is_int(dotset_add(&s, (struct dot){ 1, 0 }), -EINVAL, "number 0");
-	is_int(dotset_add(&s, (struct dot){ 1, DOT_SEQ_MAX + 1 }), -EINVAL, "a number too high");
+	is_int(dotset_add(&s, (struct dot){0, 1}), -EINVAL, "origin 0");
+	is_int(dotset_add(&s, (struct dot){1, 0}), -EINVAL, "number 0");
+	is_int(dotset_add(&s, (struct dot){1, DOT_SEQ_MAX + 1}), -EINVAL, "a number too high");
 	is_int(dotset_add_range(&s, 1, 0, 5), -EINVAL, "a range from 0");
 	is_int(dotset_add_range(&s, 1, 5, UINT64_MAX), -EINVAL, "a range too high");
 	is_int(dotset_add_range(&s, 1, 6, 5), 0, "a range of nothing");
@@ -279,13 +279,13 @@ test_limits(void)
 	ok(dotset_empty(&s) && invariants(&s), "all of it adds nothing");
 	is_int(dotset_add_range(&s, UINT64_MAX, 1, DOT_SEQ_MAX), 0, "all there is");
 	ok(dotset_prefix(&s, UINT64_MAX) == DOT_SEQ_MAX, "has the highest prefix");
-	is_int(dotset_add(&s, (struct dot){ UINT64_MAX, DOT_SEQ_MAX }), 0, "added again");
+	is_int(dotset_add(&s, (struct dot){UINT64_MAX, DOT_SEQ_MAX}), 0, "added again");
 	ok(s.n == 1 && s.o[0].n == 1, "nothing new");
-	ok(!dotset_has(&s, (struct dot){ UINT64_MAX, DOT_SEQ_MAX + 1 }), "no more than that");
+	ok(!dotset_has(&s, (struct dot){UINT64_MAX, DOT_SEQ_MAX + 1}), "no more than that");
 	ok(dotset_next(&s, UINT64_MAX, UINT64_MAX) == 0, "nothing at the end of the numbers");
-	is_int(dotset_del(&s, (struct dot){ UINT64_MAX, UINT64_MAX }), 0, "nothing to take there");
-	is_int(dotset_del(&s, (struct dot){ UINT64_MAX, 0 }), 0, "nor at 0");
-	is_int(dotset_del(&s, (struct dot){ 77, 1 }), 0, "nor of an unknown origin");
+	is_int(dotset_del(&s, (struct dot){UINT64_MAX, UINT64_MAX}), 0, "nothing to take there");
+	is_int(dotset_del(&s, (struct dot){UINT64_MAX, 0}), 0, "nor at 0");
+	is_int(dotset_del(&s, (struct dot){77, 1}), 0, "nor of an unknown origin");
 	ok(dotset_count(&s) == DOT_SEQ_MAX, "the count");
 	for (uint64_t o = 1; o < 4; o++)
 		must(dotset_add_range(&s, o, 1, DOT_SEQ_MAX));
@@ -296,13 +296,13 @@ test_limits(void)
 static void
 test_text(void)
 {
-	struct dotset s = { 0 };
-	struct buf b = { 0 };
+	struct dotset s = {0};
+	struct buf b = {0};
 
 	dotset_text(&b, &s);
 	is_int(b.len, 0, "nothing is no text");
 	must(dotset_add_range(&s, 0xabc, 1, 5));
-	must(dotset_add(&s, (struct dot){ 0xabc, 7 }));
+	must(dotset_add(&s, (struct dot){0xabc, 7}));
 	must(dotset_add_range(&s, UINT64_MAX, 10, DOT_SEQ_MAX));
 	dotset_text(&b, &s);
 	buf_put_u8(&b, 0);
@@ -339,13 +339,13 @@ test_bytes(void)
 			    "\x07\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0"
 			    "\0\0\0\0\0\0\0\x80\x01\0\0\0"
 			    "\x09\0\0\0\0\0\0\0\x0a\0\0\0\0\0\0\0";
-	struct dotset s = { 0 }, got;
-	struct buf b = { 0 };
+	struct dotset s = {0}, got;
+	struct buf b = {0};
 	size_t left;
 
 	must(dotset_add_range(&s, (uint64_t)1 << 63, 9, 10));
 	must(dotset_add_range(&s, 1, 1, 5));
-	must(dotset_add(&s, (struct dot){ 1, 7 }));
+	must(dotset_add(&s, (struct dot){1, 7}));
 	dotset_encode(&b, &s);
 	ok(b.len == sizeof(want) - 1 && memcmp(b.data, want, b.len) == 0, "the bytes");
 	ok(decode_exact(b.data, b.len, &got, &left) == 0 && left == 0 && dotset_eq(&s, &got),
@@ -376,7 +376,7 @@ test_round_trips(void)
 	for (unsigned i = 0; i < 2000; i++) {
 		struct model m;
 		struct dotset s = random_set(&seed, &m), got;
-		struct buf b = { 0 };
+		struct buf b = {0};
 
 		dotset_encode(&b, &s);
 		same = same && decode_exact(b.data, b.len, &got, &left) == 0 && left == 0 &&
@@ -393,8 +393,8 @@ test_round_trips(void)
 static void
 test_one_origin(void)
 {
-	struct dotset s = { 0 }, got, want = { 0 };
-	struct buf b = { 0 };
+	struct dotset s = {0}, got, want = {0};
+	struct buf b = {0};
 	size_t left;
 
 	must(dotset_add_range(&s, 1, 1, 5));
@@ -418,14 +418,14 @@ test_one_origin(void)
 static void
 test_damage(void)
 {
-	struct dotset s = { 0 }, got;
-	struct buf b = { 0 };
+	struct dotset s = {0}, got;
+	struct buf b = {0};
 	size_t left;
 	bool refused = true, sound = true;
 
 	must(dotset_add_range(&s, 5, 1, 9));
 	must(dotset_add_range(&s, 5, 20, 30));
-	must(dotset_add(&s, (struct dot){ 70, 3 }));
+	must(dotset_add(&s, (struct dot){70, 3}));
 	dotset_encode(&b, &s);
 	for (size_t n = 0; n < b.len; n++)
 		refused = decode_exact(b.data, n, &got, &left) == -EPROTO && dotset_empty(&got) &&
@@ -449,7 +449,7 @@ static int
 decode_two(uint64_t lo1, uint64_t hi1, uint64_t lo2, uint64_t hi2)
 {
 	struct dotset got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	size_t left;
 	int rc;
 
@@ -471,7 +471,7 @@ static int
 decode_origins(uint64_t first, uint64_t second, uint32_t spans)
 {
 	struct dotset got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	size_t left;
 	int rc;
 
@@ -518,16 +518,16 @@ test_refused(void)
 static void
 test_many(void)
 {
-	struct dotset s = { 0 }, odd = { 0 }, all = { 0 };
-	struct buf b = { 0 };
+	struct dotset s = {0}, odd = {0}, all = {0};
+	struct buf b = {0};
 	size_t left;
 
 	for (uint64_t i = 1; i <= MANY; i++)
-		must(dotset_add(&s, (struct dot){ 7, 2 * i }));
+		must(dotset_add(&s, (struct dot){7, 2 * i}));
 	for (uint64_t i = 0; i < MANY; i++)
-		must(dotset_add(&odd, (struct dot){ 7, 2 * i + 1 }));
+		must(dotset_add(&odd, (struct dot){7, 2 * i + 1}));
 	ok(s.n == 1 && s.o[0].n == MANY && dotset_count(&s) == MANY, "a million spans in order");
-	ok(dotset_next(&s, 7, 1234567) == 1234568 && !dotset_has(&s, (struct dot){ 7, 1234567 }),
+	ok(dotset_next(&s, 7, 1234567) == 1234568 && !dotset_has(&s, (struct dot){7, 1234567}),
 	   "and each is found");
 
 	dotset_encode(&b, &s);
@@ -558,7 +558,7 @@ static void
 test_span_limit(void)
 {
 	struct dotset got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct cur c;
 
 	buf_put_u32(&b, 2);

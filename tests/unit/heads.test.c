@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Heads: the merge against a naive model in every order, what is shown across paths, echoes, conflicts. */
+/* Heads: the merge against a naive model in every order, what is shown across paths, echoes,
+ * conflicts. */
 #include "config.h"
 
+#include "proto/path.h"
 #include "tests/fold.h"
 #include "tests/tap.h"
 
 #define RECORDS_MAX 4
 #define P "p/q"
 
-/* One history at one path: who wrote what after having seen what. Bit k of past[i]: record k, directly or through others. */
+/* One history at one path: who wrote what after having seen what. Bit k of past[i]: record k,
+ * directly or through others. */
 struct history {
 	unsigned n;
 	struct record r[RECORDS_MAX];
@@ -27,13 +30,18 @@ history_free(struct history *h)
 		record_clear(&h->r[i]);
 }
 
-/* Kinds: files, deletes and imports mixed by `variant`; times rise, fall or are equal, so that they say nothing of causality. */
+/* Kinds: files, deletes and imports mixed by `variant`; times rise, fall or are equal, so that they
+ * say nothing of causality. */
 static struct record
 written(unsigned i, unsigned origin, uint64_t seq, uint64_t variant)
 {
 	uint64_t bits = variant >> (3 * i);
-	struct record r = rec(P, dot(10 + origin, seq), variant % 3 == 0 ? 5 : variant % 3 == 1 ? i + 1 : 9 - i,
-			      (bits & 3) == 0 ? KIND_ABSENT : KIND_FILE, (uint8_t)(1 + (bits & 1) * i));
+	struct record r =
+		rec(P, dot(10 + origin, seq),
+		    variant % 3 == 0   ? 5
+		    : variant % 3 == 1 ? i + 1
+				       : 9 - i,
+		    (bits & 3) == 0 ? KIND_ABSENT : KIND_FILE, (uint8_t)(1 + (bits & 1) * i));
 
 	return (bits & 7) == 7 ? import(r) : r;
 }
@@ -111,7 +119,8 @@ apply(struct index *x, const struct history *h, bool all)
 
 /* Delivers in one order; at some steps what wins is applied in between. */
 static void
-deliver(const struct history *h, const unsigned *order, unsigned applies, uint64_t digest[2], struct faults *f)
+deliver(const struct history *h, const unsigned *order, unsigned applies, uint64_t digest[2],
+	struct faults *f)
 {
 	struct index *x = fold_index();
 	unsigned came = 0;
@@ -191,13 +200,16 @@ every_history(unsigned n)
 
 				history_make(&h, n, who, saw, draw(&seed) >> 8);
 				for (unsigned o = 0; o < count; o++)
-					deliver(&h, order[o], o == 0 ? 0 : (unsigned)draw(&seed) & 255, digest, &f);
+					deliver(&h, order[o],
+						o == 0 ? 0 : (unsigned)draw(&seed) & 255, digest,
+						&f);
 				history_free(&h);
 				histories++;
 			}
 		}
 	}
-	ok(histories > 0 && count > 0, "%u records: %u histories in %u orders", n, histories, count);
+	ok(histories > 0 && count > 0, "%u records: %u histories in %u orders", n, histories,
+	   count);
 	is_int(f.heads, 0, "%u records: the heads are the maximal elements of true causality", n);
 	is_int(f.want, 0, "%u records: what is shown follows from the heads", n);
 	is_int(f.digest, 0, "%u records: the digest does not depend on the order", n);
@@ -208,9 +220,10 @@ every_history(unsigned n)
 
 /* ---- across paths ---- */
 
-static const char *const places[] = {"a", "a/x", "a/x/y"};
+static const char *const places[] = {"a", "a/x", "a/x/y", "a/z"};
 
-/* The naive model across paths: recomputed from the records that came, by the words of the rules. */
+/* The naive model across paths: recomputed from the records that came, by the words of the rules.
+ */
 struct model {
 	const struct record *r;
 	unsigned n, came;
@@ -224,7 +237,8 @@ own_winner(const struct model *m, const char *path, bool dirs)
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct record *r = &m->r[i];
 
-		if ((m->came >> i & 1) == 0 || strcmp((const char *)r->path, path) != 0 || (dirs && r->kind != KIND_DIR))
+		if ((m->came >> i & 1) == 0 || strcmp((const char *)r->path, path) != 0 ||
+		    (dirs && r->kind != KIND_DIR))
 			continue;
 		if (best == NULL || record_rank(r, best) > 0)
 			best = r;
@@ -242,10 +256,16 @@ live_at(const struct model *m, const char *path)
 }
 
 static bool
+below(const char *path, const char *dir)
+{
+	return path_below(path, strlen(path), dir, strlen(dir));
+}
+
+static bool
 live_below(const struct model *m, const char *path, int class)
 {
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
-		if (strlen(places[i]) > strlen(path) && live_at(m, places[i]) == class)
+		if (below(places[i], path) && live_at(m, places[i]) == class)
 			return true;
 	return false;
 }
@@ -261,9 +281,11 @@ model_want(const struct model *m, const char *path)
 	if (live_at(m, path) == 2)
 		return w->dot;
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
-		if (strlen(places[i]) < strlen(path) && live_at(m, places[i]) == 2 && !live_below(m, places[i], 2) &&
+		if (below(path, places[i]) && live_at(m, places[i]) == 2 &&
+		    !live_below(m, places[i], 2) &&
 		    own_winner(m, places[i], false)->kind != KIND_DIR)
-			return dot(0, 0); /* a user's file keeps its name against imports below it */
+			return dot(0,
+				   0); /* a user's file keeps its name against imports below it */
 	if (live_below(m, path, 1))
 		return dir;
 	return live_at(m, path) == 1 ? w->dot : dot(0, 0);
@@ -292,7 +314,8 @@ across(const struct record *r, unsigned n, const unsigned *order, bool apply_too
 			if (d.origin != 0)
 				fold_applied(x, places[k], d, APPLIED_SHOWN);
 			else if (d.seq != 0 || at(x, places[k]) != NULL)
-				fold_applied(x, places[k], dot(0, 0), d.seq != 0 ? APPLIED_SHOWN : APPLIED_ABSENT);
+				fold_applied(x, places[k], dot(0, 0),
+					     d.seq != 0 ? APPLIED_SHOWN : APPLIED_ABSENT);
 		}
 		f->settled += x->todo_count != 0;
 		f->ack += !dotset_eq(&x->have, &x->acked);
@@ -314,6 +337,7 @@ every_crossing(void)
 		import(rec("a/x", dot(8, 1), 3, KIND_DIR, 0)),
 		import(rec("a/x/y", dot(9, 1), 7, KIND_FILE, 5)),
 		rec("a/x/y", dot(10, 1), 7, KIND_SYMLINK, 6),
+		import(rec("a/z", dot(11, 1), 6, KIND_FILE, 7)),
 	};
 	unsigned order[24][RECORDS_MAX], tried = 0;
 	struct faults f = {0};
@@ -342,16 +366,20 @@ static void
 directed_crossings(void)
 {
 	struct index *x = fold_index();
-	struct record below = rec("a/x", dot(1, 1), 1, KIND_FILE, 1), file = rec("a", dot(2, 1), 9, KIND_FILE, 2);
-	struct record old = import(rec("b/x", dot(3, 1), 99, KIND_FILE, 3)), later = rec("b", dot(4, 1), 1, KIND_FILE, 4);
+	struct record below = rec("a/x", dot(1, 1), 1, KIND_FILE, 1),
+		      file = rec("a", dot(2, 1), 9, KIND_FILE, 2);
+	struct record old = import(rec("b/x", dot(3, 1), 99, KIND_FILE, 3)),
+		      later = rec("b", dot(4, 1), 1, KIND_FILE, 4);
 
 	fold_known(x, &file);
 	fold_known(x, &below);
-	ok(dot_eq(wanted(x, "a"), dot(0, 1)) && dot_eq(wanted(x, "a/x"), below.dot), "a live file below makes a directory of a file");
+	ok(dot_eq(wanted(x, "a"), dot(0, 1)) && dot_eq(wanted(x, "a/x"), below.dot),
+	   "a live file below makes a directory of a file");
 	fold_known(x, &old);
 	ok(dot_eq(wanted(x, "b"), dot(0, 1)), "an import below nothing has its directory");
 	fold_known(x, &later);
-	ok(dot_eq(wanted(x, "b"), later.dot) && dot_eq(wanted(x, "b/x"), dot(0, 0)), "a user's file keeps its name against an import below");
+	ok(dot_eq(wanted(x, "b"), later.dot) && dot_eq(wanted(x, "b/x"), dot(0, 0)),
+	   "a user's file keeps its name against an import below");
 	index_free(x);
 }
 
@@ -361,8 +389,10 @@ static void
 imports_rank_below(void)
 {
 	struct index *x = fold_index();
-	struct record imp = import(rec("f", dot(1, 1), 99, KIND_FILE, 1)), del = rec("f", dot(2, 1), 1, KIND_ABSENT, 0);
-	struct record file = rec("f", dot(3, 1), 2, KIND_FILE, 2), late = rec("f", dot(4, 1), 50, KIND_ABSENT, 0);
+	struct record imp = import(rec("f", dot(1, 1), 99, KIND_FILE, 1)),
+		      del = rec("f", dot(2, 1), 1, KIND_ABSENT, 0);
+	struct record file = rec("f", dot(3, 1), 2, KIND_FILE, 2),
+		      late = rec("f", dot(4, 1), 50, KIND_ABSENT, 0);
 
 	fold_known(x, &imp);
 	ok(dot_eq(wanted(x, "f"), imp.dot), "an import alone is shown");
@@ -382,8 +412,10 @@ static void
 echoes(void)
 {
 	struct index *x = fold_index();
-	struct record v1 = rec("f", dot(1, 1), 10, KIND_FILE, 1), v2 = rec("f", dot(1, 2), 20, KIND_FILE, 2);
-	struct record low = rec("f", dot(2, 1), 5, KIND_FILE, 3), high = rec("f", dot(3, 1), 30, KIND_FILE, 4);
+	struct record v1 = rec("f", dot(1, 1), 10, KIND_FILE, 1),
+		      v2 = rec("f", dot(1, 2), 20, KIND_FILE, 2);
+	struct record low = rec("f", dot(2, 1), 5, KIND_FILE, 3),
+		      high = rec("f", dot(3, 1), 30, KIND_FILE, 4);
 	struct record gone = rec("f", dot(4, 1), 40, KIND_ABSENT, 0), state;
 	const struct pathent *e;
 
@@ -392,7 +424,8 @@ echoes(void)
 	e = at(x, "f");
 	state = v1;
 	state.owner = state.group = NULL;
-	ok(index_echo(e, &state, true) != NULL, "nothing shown: a version that is known and not applied is an echo");
+	ok(index_echo(e, &state, true) != NULL,
+	   "nothing shown: a version that is known and not applied is an echo");
 	state.mode = 0600;
 	ok(index_echo(e, &state, false) == NULL, "another mode is the user's");
 	state = v1;
@@ -404,25 +437,32 @@ echoes(void)
 	state = v1;
 	state.owner = (const uint8_t *)"www";
 	state.owner_len = 3;
-	ok(index_echo(e, &state, true) == NULL && index_echo(e, &state, false) != NULL, "an owner counts only when owners are kept");
+	ok(index_echo(e, &state, true) == NULL && index_echo(e, &state, false) != NULL,
+	   "an owner counts only when owners are kept");
 
 	fold_applied(x, "f", v1.dot, APPLIED_SHOWN);
 	ok(index_echo(e, &v1, false) == NULL, "what is applied is no echo");
 	fold_known(x, &v2);
-	ok(index_echo(e, &v2, false) == index_record(e, v2.dot), "an echo: it covers what is shown");
+	ok(index_echo(e, &v2, false) == index_record(e, v2.dot),
+	   "an echo: it covers what is shown");
 	fold_known(x, &low);
-	ok(index_echo(e, &low, false) == NULL, "no echo: it neither covers nor outranks what is shown");
+	ok(index_echo(e, &low, false) == NULL,
+	   "no echo: it neither covers nor outranks what is shown");
 	fold_known(x, &high);
-	ok(index_echo(e, &high, false) == index_record(e, high.dot), "an echo: it outranks what is shown");
+	ok(index_echo(e, &high, false) == index_record(e, high.dot),
+	   "an echo: it outranks what is shown");
 	fold_known(x, &gone);
 	state = rec("f", dot(0, 0), 0, KIND_ABSENT, 0);
-	ok(index_echo(e, &state, false) == NULL, "a delete that loses to what is shown: the user deletes, and it is logged");
+	ok(index_echo(e, &state, false) == NULL,
+	   "a delete that loses to what is shown: the user deletes, and it is logged");
 	after(&gone, &v1);
 	gone.dot.seq = 2;
 	fold_known(x, &gone);
-	ok(index_echo(e, &state, false) == index_record(e, gone.dot), "a delete that covers what is shown is an echo");
+	ok(index_echo(e, &state, false) == index_record(e, gone.dot),
+	   "a delete that covers what is shown is an echo");
 	fold_applied(x, "f", low.dot, 0);
-	ok(index_echo(e, &low, false) == NULL, "a loser that was dealt with: putting it back is the user's change");
+	ok(index_echo(e, &low, false) == NULL,
+	   "a loser that was dealt with: putting it back is the user's change");
 	record_clear(&v2);
 	record_clear(&gone);
 	index_free(x);
@@ -433,22 +473,28 @@ static void
 echo_superseded(void)
 {
 	struct index *x = fold_index();
-	struct record v1 = rec("f", dot(1, 1), 10, KIND_FILE, 1), v2 = rec("f", dot(1, 2), 20, KIND_FILE, 2);
-	struct record imp = import(rec("g", dot(5, 1), 10, KIND_FILE, 1)), del = rec("g", dot(6, 1), 1, KIND_ABSENT, 0);
-	struct record dir = rec("d", dot(7, 1), 1, KIND_DIR, 0), link = rec("l", dot(8, 1), 1, KIND_SYMLINK, 3), state;
+	struct record v1 = rec("f", dot(1, 1), 10, KIND_FILE, 1),
+		      v2 = rec("f", dot(1, 2), 20, KIND_FILE, 2);
+	struct record imp = import(rec("g", dot(5, 1), 10, KIND_FILE, 1)),
+		      del = rec("g", dot(6, 1), 1, KIND_ABSENT, 0);
+	struct record dir = rec("d", dot(7, 1), 1, KIND_DIR, 0),
+		      link = rec("l", dot(8, 1), 1, KIND_SYMLINK, 3), state;
 
 	after(&v2, &v1);
 	fold_known(x, &v1);
 	fold_known(x, &v2);
-	ok(index_echo(at(x, "f"), &v1, false) != NULL && !is_head(x, "f", v1.dot), "superseded and not applied: still an echo");
+	ok(index_echo(at(x, "f"), &v1, false) != NULL && !is_head(x, "f", v1.dot),
+	   "superseded and not applied: still an echo");
 	fold_applied(x, "f", v2.dot, APPLIED_SHOWN);
-	ok(index_record(at(x, "f"), v1.dot) == NULL && index_echo(at(x, "f"), &v1, false) == NULL, "once it is covered by something applied, no more");
+	ok(index_record(at(x, "f"), v1.dot) == NULL && index_echo(at(x, "f"), &v1, false) == NULL,
+	   "once it is covered by something applied, no more");
 
 	fold_known(x, &imp);
 	fold_applied(x, "g", imp.dot, APPLIED_SHOWN);
 	fold_known(x, &del);
 	state = rec("g", dot(0, 0), 0, KIND_ABSENT, 0);
-	ok(index_echo(at(x, "g"), &state, false) != NULL, "a delete outranks a shown import: an echo");
+	ok(index_echo(at(x, "g"), &state, false) != NULL,
+	   "a delete outranks a shown import: an echo");
 
 	fold_known(x, &dir);
 	state = dir;
@@ -468,16 +514,20 @@ static void
 shows(void)
 {
 	struct index *x = fold_index();
-	struct record v = rec("d/f", dot(1, 1), 10, KIND_FILE, 1), none = rec("d/f", dot(0, 0), 0, KIND_ABSENT, 0);
+	struct record v = rec("d/f", dot(1, 1), 10, KIND_FILE, 1),
+		      none = rec("d/f", dot(0, 0), 0, KIND_ABSENT, 0);
 	struct record dir = rec("d", dot(0, 0), 0, KIND_DIR, 0);
 
 	fold_known(x, &v);
-	ok(index_shows(at(x, "d/f"), &none, true) && !index_shows(at(x, "d/f"), &v, true), "nothing is shown before it is applied");
+	ok(index_shows(at(x, "d/f"), &none, true) && !index_shows(at(x, "d/f"), &v, true),
+	   "nothing is shown before it is applied");
 	fold_applied(x, "d", dot(0, 0), APPLIED_SHOWN);
 	dir.mode = 0700;
-	ok(index_shows(at(x, "d"), &dir, true) && !index_shows(at(x, "d"), &none, false), "an implied directory equals any directory");
+	ok(index_shows(at(x, "d"), &dir, true) && !index_shows(at(x, "d"), &none, false),
+	   "an implied directory equals any directory");
 	fold_applied(x, "d/f", v.dot, APPLIED_SHOWN);
-	ok(index_shows(at(x, "d/f"), &v, true) && !index_shows(at(x, "d/f"), &none, true), "then it is");
+	ok(index_shows(at(x, "d/f"), &v, true) && !index_shows(at(x, "d/f"), &none, true),
+	   "then it is");
 	index_free(x);
 }
 
@@ -487,8 +537,12 @@ static void
 conflicts(void)
 {
 	struct index *x = fold_index();
-	struct record a = rec("f", dot(1, 1), 1, KIND_FILE, 1), b = rec("f", dot(2, 1), 2, KIND_FILE, 2), c = rec("f", dot(3, 1), 3, KIND_FILE, 2);
-	struct record d = rec("f", dot(4, 1), 4, KIND_ABSENT, 0), k = rec("f", dot(5, 1), 0, KIND_DIR, 0), m = rec("f", dot(6, 1), 9, KIND_FILE, 3);
+	struct record a = rec("f", dot(1, 1), 1, KIND_FILE, 1),
+		      b = rec("f", dot(2, 1), 2, KIND_FILE, 2),
+		      c = rec("f", dot(3, 1), 3, KIND_FILE, 2);
+	struct record d = rec("f", dot(4, 1), 4, KIND_ABSENT, 0),
+		      k = rec("f", dot(5, 1), 0, KIND_DIR, 0),
+		      m = rec("f", dot(6, 1), 9, KIND_FILE, 3);
 
 	fold_known(x, &a);
 	is_int(x->conflicts, 0, "one version is no conflict");

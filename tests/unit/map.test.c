@@ -39,7 +39,8 @@ differences(const struct map *m, const struct item *items)
 	return wrong + (m->n != n);
 }
 
-/* spread: how many different hashes there are; the fewer, the more collide. High ones wrap round the table's end. */
+/* spread: how many different hashes there are; the fewer, the more collide. High ones wrap round
+ * the table's end. */
 static void
 against_array(uint64_t spread, uint64_t base)
 {
@@ -63,10 +64,12 @@ against_array(uint64_t spread, uint64_t base)
 			wrong += differences(&m, items);
 	}
 	wrong += differences(&m, items);
-	is_int(wrong, 0, "%llu hashes from %llx on: always what a plain array says", (unsigned long long)spread, (unsigned long long)base);
+	is_int(wrong, 0, "%llu hashes from %llx on: always what a plain array says",
+	       (unsigned long long)spread, (unsigned long long)base);
 	ok(m.n <= m.cap / 4 * 3 && (m.cap & (m.cap - 1)) == 0, "never over three quarters full");
 	map_free(&m);
-	ok(m.cap == 0 && m.slot == NULL && map_find(&m, 1, match, &(unsigned){0}) == NULL, "freed it is empty");
+	ok(m.cap == 0 && m.slot == NULL && map_find(&m, 1, match, &(unsigned){0}) == NULL,
+	   "freed it is empty");
 }
 
 static void
@@ -95,8 +98,10 @@ hashes(void)
 	}
 	is_int(weak, 0, "one bit of the input changes many of the hash");
 	/* Peers compare digests made with it: these numbers are part of the protocol. */
-	ok(map_hash(1, "", 0) == 0x4179b061e0c0e0d0u, "the hash of nothing is what PROTOCOL.md says");
-	ok(map_hash(1, "0123456789", 10) == 0xdc3587e87440d05eu, "the hash of ten bytes is what PROTOCOL.md says");
+	ok(map_hash(1, "", 0) == 0x4179b061e0c0e0d0u,
+	   "the hash of nothing is what PROTOCOL.md says");
+	ok(map_hash(1, "0123456789", 10) == 0xdc3587e87440d05eu,
+	   "the hash of ten bytes is what PROTOCOL.md says");
 }
 
 int

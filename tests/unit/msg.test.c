@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Messages: every type there and back, every truncation and byte flip, every limit, and the bytes that PROTOCOL.md shows. */
+/* Messages: every type there and back, every truncation and byte flip, every limit, and the bytes
+ * that PROTOCOL.md shows. */
 #include "config.h"
 
 #include "proto/msg.h"
@@ -30,7 +31,13 @@ put_spans(struct buf *b)
 static struct msg
 sample(uint8_t type, const struct buf *spans)
 {
-	struct msg m = {.type = type, .id = 7, .stream = 9, .credit = 11, .last = true, .time_ms = 1700000000000, .node = "web1"};
+	struct msg m = {.type = type,
+			.id = 7,
+			.stream = 9,
+			.credit = 11,
+			.last = true,
+			.time_ms = 1700000000000,
+			.node = "web1"};
 
 	m.version_min = 1;
 	m.version_max = 3;
@@ -54,7 +61,8 @@ sample(uint8_t type, const struct buf *spans)
 	m.inlined = true;
 	m.bytes = (const uint8_t *)text;
 	m.len = sizeof(text);
-	m.member = (struct member){.name = "web2", .address = "web2:22", .user = "mimeo", .incarnation = 3};
+	m.member = (struct member){
+		.name = "web2", .address = "web2:22", .user = "mimeo", .incarnation = 3};
 	return m;
 }
 
@@ -83,23 +91,29 @@ there_and_back(const struct buf *spans)
 		if (type == MSG_RECORD)
 			must(vv_add(&m.rec.ctx, dot(3, 4)));
 		msg_encode(&b, &m);
-		is_int(bytes_get_u32(b.data), b.len - FRAME_HEADER_BYTES, "%s: the length is that of type and payload", msg_name(type));
+		is_int(bytes_get_u32(b.data), b.len - FRAME_HEADER_BYTES,
+		       "%s: the length is that of type and payload", msg_name(type));
 		is_int(msg_decode(b.data + 4, b.len - 4, &got), 0, "%s decodes", msg_name(type));
 		ok(got.type == type && same(&m, &got), "%s is what it was", msg_name(type));
 		msg_clear(&got);
 		for (size_t len = 0; len < b.len - 4; len++) {
-			uint8_t *copy = malloc(len > 0 ? len : 1); /* of its own size, so that a sanitizer sees a read past it */
+			uint8_t *copy =
+				malloc(len > 0 ? len : 1); /* of its own size, so that a sanitizer
+							      sees a read past it */
 
 			if (copy == NULL)
 				abort();
 			memcpy(copy, b.data + 4, len);
-			taken += msg_decode(copy, len, &got) == 0 && type != MSG_DATA && type != MSG_ASK && type != MSG_TELL;
+			taken += msg_decode(copy, len, &got) == 0 && type != MSG_DATA &&
+				 type != MSG_ASK && type != MSG_TELL;
 			msg_clear(&got);
 			free(copy);
 		}
-		is_int(taken, 0, "%s: no part of it is a whole one, unless its end is free", msg_name(type));
+		is_int(taken, 0, "%s: no part of it is a whole one, unless its end is free",
+		       msg_name(type));
 		buf_put_u8(&b, 0);
-		ok(msg_decode(b.data + 4, b.len - 4, &got) == (type == MSG_DATA || type == MSG_ASK || type == MSG_TELL ? 0 : -EPROTO),
+		ok(msg_decode(b.data + 4, b.len - 4, &got) ==
+			   (type == MSG_DATA || type == MSG_ASK || type == MSG_TELL ? 0 : -EPROTO),
 		   "%s: nothing may follow", msg_name(type));
 		msg_clear(&got);
 		record_clear(&m.rec);
@@ -107,7 +121,8 @@ there_and_back(const struct buf *spans)
 	}
 }
 
-/* Whatever a flipped byte makes of it: it is refused, or it is a message that encodes to those bytes. */
+/* Whatever a flipped byte makes of it: it is refused, or it is a message that encodes to those
+ * bytes. */
 static void
 flips(const struct buf *spans)
 {
@@ -127,7 +142,8 @@ flips(const struct buf *spans)
 				r = msg_decode(b.data + 4, b.len - 4, &got);
 				if (r == 0 && !(got.type == MSG_HELLO && got.version_min > 1)) {
 					msg_encode(&out, &got);
-					wrong += out.len != b.len || memcmp(out.data, b.data, b.len) != 0;
+					wrong += out.len != b.len ||
+						 memcmp(out.data, b.data, b.len) != 0;
 				}
 				refused += r == -EPROTO;
 				wrong += r != 0 && r != -EPROTO;
@@ -135,7 +151,8 @@ flips(const struct buf *spans)
 				buf_free(&out);
 				b.data[at_] = was;
 			}
-		ok(wrong == 0 && refused > 0, "%s: a flipped byte is refused or makes another sound message", msg_name(type));
+		ok(wrong == 0 && refused > 0,
+		   "%s: a flipped byte is refused or makes another sound message", msg_name(type));
 		buf_free(&b);
 	}
 }
@@ -199,7 +216,8 @@ limits(const struct buf *spans)
 	is_int(round_trip(&m), -EPROTO, "GET: no file is so large");
 
 	is_int(with_tail(MSG_DATA, 4, MSG_DATA_BYTES_MAX), 0, "DATA: at most 64 KiB");
-	is_int(with_tail(MSG_DATA, 4, MSG_DATA_BYTES_MAX + 1), -EPROTO, "DATA: and not a byte more");
+	is_int(with_tail(MSG_DATA, 4, MSG_DATA_BYTES_MAX + 1), -EPROTO,
+	       "DATA: and not a byte more");
 	is_int(with_tail(MSG_ASK, 5, MSG_BLOB_BYTES_MAX), 0, "ASK: at most 256 KiB");
 	is_int(with_tail(MSG_ASK, 5, MSG_BLOB_BYTES_MAX + 1), -EPROTO, "ASK: and not a byte more");
 	is_int(with_tail(MSG_TELL, 6, MSG_BLOB_BYTES_MAX + 1), -EPROTO, "TELL: not more either");
@@ -232,8 +250,9 @@ limits(const struct buf *spans)
 	m = sample(MSG_HELLO, spans);
 	m.version_min = 4;
 	is_int(round_trip(&m), -EPROTO, "HELLO: versions the wrong way round");
-	ok(msg_decode("", 0, &got) == -EPROTO && msg_decode("\0", 1, &got) == -EPROTO && msg_decode("\x12", 1, &got) == -EPROTO &&
-	   msg_decode("\xff", 1, &got) == -EPROTO, "no type, and types that are none");
+	ok(msg_decode("", 0, &got) == -EPROTO && msg_decode("\0", 1, &got) == -EPROTO &&
+		   msg_decode("\x12", 1, &got) == -EPROTO && msg_decode("\xff", 1, &got) == -EPROTO,
+	   "no type, and types that are none");
 }
 
 /* A HELLO of a later version: whatever follows its numbers, it is refused by them. */
@@ -247,9 +266,11 @@ later_hello(void)
 	buf_put(&b, "mimeo", 5);
 	buf_put_u16(&b, 2);
 	buf_put_u16(&b, 9);
-	ok(msg_decode(b.data, b.len, &m) == 0 && m.version_min == 2 && m.version_max == 9, "a later HELLO ends behind its versions");
+	ok(msg_decode(b.data, b.len, &m) == 0 && m.version_min == 2 && m.version_max == 9,
+	   "a later HELLO ends behind its versions");
 	buf_put(&b, text, sizeof(text));
-	ok(msg_decode(b.data, b.len, &m) == 0 && m.version_min == 2, "or goes on in a way unknown today");
+	ok(msg_decode(b.data, b.len, &m) == 0 && m.version_min == 2,
+	   "or goes on in a way unknown today");
 	b.data[1] = 'M';
 	is_int(msg_decode(b.data, b.len, &m), -EPROTO, "but it begins with mimeo");
 	buf_free(&b);
@@ -258,7 +279,11 @@ later_hello(void)
 static void
 bad_spans(void)
 {
-	static const uint64_t bad[][3] = {{0, 1, 1}, {1, 0, 1}, {1, 2, 1}, {1, 1, DOT_SEQ_MAX + 1}, {1, UINT64_MAX, UINT64_MAX}};
+	static const uint64_t bad[][3] = {{0, 1, 1},
+					  {1, 0, 1},
+					  {1, 2, 1},
+					  {1, 1, DOT_SEQ_MAX + 1},
+					  {1, UINT64_MAX, UINT64_MAX}};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct buf s = {0};
@@ -274,11 +299,13 @@ bad_spans(void)
 	is_int(with_tail(MSG_UPTO, 5, 1), -EPROTO, "with bytes that belong to no range it is not");
 }
 
-/* Sets of every size around a frame's limit: in as many frames as needed, the last one marked, reset in the first only. */
+/* Sets of every size around a frame's limit: in as many frames as needed, the last one marked,
+ * reset in the first only. */
 static void
 sets(void)
 {
-	static const uint32_t sizes[] = {0, 1, MSG_SPANS_MAX - 1, MSG_SPANS_MAX, MSG_SPANS_MAX + 1, 3 * MSG_SPANS_MAX};
+	static const uint32_t sizes[] = {
+		0, 1, MSG_SPANS_MAX - 1, MSG_SPANS_MAX, MSG_SPANS_MAX + 1, 3 * MSG_SPANS_MAX};
 
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		struct dotset set = {0}, back = {0};
@@ -287,7 +314,8 @@ sets(void)
 
 		for (uint32_t k = 0; k < sizes[i]; k++)
 			must(dotset_add(&set, dot(1 + k % 3, 2 * (uint64_t)k + 1)));
-		msg_encode_set(&b, &(struct msg){.type = MSG_ACK, .node = "web1", .reset = true}, &set);
+		msg_encode_set(&b, &(struct msg){.type = MSG_ACK, .node = "web1", .reset = true},
+			       &set);
 		for (size_t off = 0; off < b.len; frames++) {
 			uint32_t len = bytes_get_u32(b.data + off);
 			struct msg m;
@@ -302,8 +330,10 @@ sets(void)
 			reset += m.reset ? frames + 1 : 0;
 			off += 4 + len;
 		}
-		ok(dotset_eq(&set, &back) && last == 1 && reset == 1, "a set of %u ranges arrives", sizes[i]);
-		is_int(frames, sizes[i] == 0 ? 1 : (sizes[i] + MSG_SPANS_MAX - 1) / MSG_SPANS_MAX, "in so many frames");
+		ok(dotset_eq(&set, &back) && last == 1 && reset == 1, "a set of %u ranges arrives",
+		   sizes[i]);
+		is_int(frames, sizes[i] == 0 ? 1 : (sizes[i] + MSG_SPANS_MAX - 1) / MSG_SPANS_MAX,
+		       "in so many frames");
 		dotset_free(&set);
 		dotset_free(&back);
 		buf_free(&b);
@@ -325,28 +355,37 @@ words(void)
 /* ---- the worked example of PROTOCOL.md, byte for byte ---- */
 
 static const uint8_t example[] = {
-	0x40, 0x00, 0x00, 0x00, 0x01, 0x6d, 0x69, 0x6d, 0x65, 0x6f, 0x01, 0x00, 0x01, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x77, 0x65, 0x62, 0x31, 0x08, 0x07, 0x06, 0x05,
-	0x04, 0x03, 0x02, 0x01, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 0xf5, 0x13, 0xce, 0x9d,
-	0x7f, 0x76, 0x25, 0x4d, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x61, 0x00, 0x00, 0x00, 0x07, 0xa1, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x68, 0xe5, 0xcf, 0x8b,
-	0x01, 0x01, 0x01, 0x00, 0xa4, 0x01, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-	0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17, 0x98, 0xea, 0x6e, 0x4f, 0x21, 0x6f, 0x2f, 0xb4, 0xb6, 0x9f,
-	0xff, 0x9b, 0x3a, 0x44, 0x84, 0x2c, 0x38, 0x68, 0x6c, 0xa6, 0x85, 0xf3, 0xf5, 0x5d, 0xc4, 0x8c,
-	0x5d, 0x3f, 0xb1, 0x10, 0x7b, 0xe4, 0x05, 0x00, 0x61, 0x2e, 0x74, 0x78, 0x74, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x68, 0x69, 0x0a, 0x1e, 0x00, 0x00, 0x00, 0x08, 0x01, 0x01,
-	0x00, 0x00, 0x00, 0xa1, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x40, 0x00, 0x00, 0x00, 0x01, 0x6d, 0x69, 0x6d, 0x65, 0x6f, 0x01, 0x00, 0x01, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x77, 0x65, 0x62, 0x31, 0x08, 0x07,
+	0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 0xf5,
+	0x13, 0xce, 0x9d, 0x7f, 0x76, 0x25, 0x4d, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x61, 0x00, 0x00, 0x00, 0x07, 0xa1, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x00, 0x00, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0x01, 0x01, 0x00, 0xa4, 0x01, 0x03, 0x00, 0x00,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17, 0x98, 0xea,
+	0x6e, 0x4f, 0x21, 0x6f, 0x2f, 0xb4, 0xb6, 0x9f, 0xff, 0x9b, 0x3a, 0x44, 0x84, 0x2c, 0x38,
+	0x68, 0x6c, 0xa6, 0x85, 0xf3, 0xf5, 0x5d, 0xc4, 0x8c, 0x5d, 0x3f, 0xb1, 0x10, 0x7b, 0xe4,
+	0x05, 0x00, 0x61, 0x2e, 0x74, 0x78, 0x74, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x01, 0x68, 0x69, 0x0a, 0x1e, 0x00, 0x00, 0x00, 0x08, 0x01, 0x01, 0x00, 0x00, 0x00, 0xa1,
+	0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+	0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 };
 
 static void
 documented(void)
 {
-	struct msg hello = {.type = MSG_HELLO, .version_min = 1, .version_max = 1, .node = "web1", .store = 0x0102030405060708, .nonce = 0x1112131415161718};
-	struct msg r = {.type = MSG_RECORD, .inlined = true, .bytes = (const uint8_t *)"hi\n", .len = 3};
-	static const uint8_t hash[RECORD_HASH_BYTES] = {0x98, 0xea, 0x6e, 0x4f, 0x21, 0x6f, 0x2f, 0xb4, 0xb6, 0x9f, 0xff, 0x9b, 0x3a, 0x44, 0x84, 0x2c,
-							0x38, 0x68, 0x6c, 0xa6, 0x85, 0xf3, 0xf5, 0x5d, 0xc4, 0x8c, 0x5d, 0x3f, 0xb1, 0x10, 0x7b, 0xe4};
+	struct msg hello = {.type = MSG_HELLO,
+			    .version_min = 1,
+			    .version_max = 1,
+			    .node = "web1",
+			    .store = 0x0102030405060708,
+			    .nonce = 0x1112131415161718};
+	struct msg r = {
+		.type = MSG_RECORD, .inlined = true, .bytes = (const uint8_t *)"hi\n", .len = 3};
+	static const uint8_t hash[RECORD_HASH_BYTES] = {
+		0x98, 0xea, 0x6e, 0x4f, 0x21, 0x6f, 0x2f, 0xb4, 0xb6, 0x9f, 0xff,
+		0x9b, 0x3a, 0x44, 0x84, 0x2c, 0x38, 0x68, 0x6c, 0xa6, 0x85, 0xf3,
+		0xf5, 0x5d, 0xc4, 0x8c, 0x5d, 0x3f, 0xb1, 0x10, 0x7b, 0xe4};
 	struct dotset set = {0};
 	struct buf b = {0};
 	struct index *x = fold_index();
@@ -359,7 +398,8 @@ documented(void)
 	msg_encode(&b, &r);
 	must(dotset_add(&set, r.rec.dot));
 	msg_encode_set(&b, &(struct msg){.type = MSG_UPTO}, &set);
-	if (!ok(b.len == sizeof(example) && memcmp(b.data, example, sizeof(example)) == 0, "HELLO, RECORD and UPTO are what PROTOCOL.md shows"))
+	if (!ok(b.len == sizeof(example) && memcmp(b.data, example, sizeof(example)) == 0,
+		"HELLO, RECORD and UPTO are what PROTOCOL.md shows"))
 		for (size_t i = 0; i < b.len; i += 16) {
 			char line[64] = "";
 
@@ -367,9 +407,11 @@ documented(void)
 				snprintf(line + 3 * (k - i), 4, "%02x ", b.data[k]);
 			diag("%s", line);
 		}
-	ok(dotset_digest(&set) == 0x3422b1e1aa73e1c4u, "the digest of what is held then is what PROTOCOL.md says");
+	ok(dotset_digest(&set) == 0x3422b1e1aa73e1c4u,
+	   "the digest of what is held then is what PROTOCOL.md says");
 	fold_known(x, &r.rec);
-	ok(x->digest[0] == 0x8041aae510e5d89du && x->digest[1] == 0x8191a92badd8fd4au, "and so is that of the live heads");
+	ok(x->digest[0] == 0x8041aae510e5d89du && x->digest[1] == 0x8191a92badd8fd4au,
+	   "and so is that of the live heads");
 	index_free(x);
 	dotset_free(&set);
 	buf_free(&b);

@@ -26,9 +26,10 @@ static void
 test_accepted(void)
 {
 	const char *fine[] = {
-		"a", "a/b", "a/b/c.jpg", "...", ".a", "..a", "a..", " ", "a b/\n", "\xff\xfe",
-		"a/.mimeo", ".mimeo-id2", "a/.mimeo-id", ".mimeo2/x", ".mime", ".Mimeo",
-		"a/.mimeo/b", "\\", "x/.../y", ".mimeo-", "*?[",
+		"a",           "a/b",       "a/b/c.jpg", "...",      ".a",         "..a",
+		"a..",         " ",         "a b/\n",    "\xff\xfe", "a/.mimeo",   ".mimeo-id2",
+		"a/.mimeo-id", ".mimeo2/x", ".mime",     ".Mimeo",   "a/.mimeo/b", "\\",
+		"x/.../y",     ".mimeo-",   "*?[",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fine); i++) {
@@ -41,9 +42,9 @@ static void
 test_refused(void)
 {
 	const char *bad[] = {
-		"", "/", "/a", "a/", "a//b", "//", ".", "..", "./a", "../a", "a/.", "a/..",
-		"a/./b", "a/../b", ".mimeo", ".mimeo/x", ".mimeo-id", ".mimeo-id/x", ".mimeo/",
-		"a/b/",
+		"",       "/",        "/a",        "a/",          "a//b",    "//",    ".",
+		"..",     "./a",      "../a",      "a/.",         "a/..",    "a/./b", "a/../b",
+		".mimeo", ".mimeo/x", ".mimeo-id", ".mimeo-id/x", ".mimeo/", "a/b/",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -162,8 +163,8 @@ static void
 test_order(void)
 {
 	/* Ascending. '!' and '-' are below '/' as bytes, yet sort after what is below "a". */
-	const char *asc[] = { "",   "a",   "a/\x01", "a/a", "a/b", "a/b/c", "a/\xff", "a\x01",
-			      "a!", "a-b", "a0",     "aa",  "b",   "b/",    "\x80",   "\xff" };
+	const char *asc[] = {"",   "a",   "a/\x01", "a/a", "a/b", "a/b/c", "a/\xff", "a\x01",
+			     "a!", "a-b", "a0",     "aa",  "b",   "b/",    "\x80",   "\xff"};
 	bool good = true;
 
 	for (size_t i = 0; i < ARRAY_LEN(asc); i++) {
@@ -237,37 +238,37 @@ test_link(void)
 		const char *path, *target;
 		bool fine;
 	} as[] = {
-		{ "a", "b", true },
-		{ "a", "b/c", true },
-		{ "a", ".", true },
-		{ "a", "./b", true },
-		{ "a", "b/", true },
-		{ "a", "b//c", true },
-		{ "a", "...", true },
-		{ "a", "..b", true },
-		{ "a", "..", false },
-		{ "a", "../a", false },
-		{ "a", "./..", false },
-		{ "a", ".//..", false },
-		{ "a/b", "..", true },
-		{ "a/b", "../", true },
-		{ "a/b", "../c", true },
-		{ "a/b", "./../c", true },
-		{ "a/b", "../..", false },
-		{ "a/b", ".././../c", false },
-		{ "a/b/c", "../..", true },
-		{ "a/b/c", "../../..", false },
-		{ "a/b/c", "..//../x/y", true },
-		{ "a", "/", false },
-		{ "a", "/etc/passwd", false },
-		{ "a", "//b", false },
-		{ "a", "", false },
-		{ "a", "b/..", false },
-		{ "a", "b/../..", false },
-		{ "a/b/c", "d/../../../..", false },
+		{"a", "b", true},
+		{"a", "b/c", true},
+		{"a", ".", true},
+		{"a", "./b", true},
+		{"a", "b/", true},
+		{"a", "b//c", true},
+		{"a", "...", true},
+		{"a", "..b", true},
+		{"a", "..", false},
+		{"a", "../a", false},
+		{"a", "./..", false},
+		{"a", ".//..", false},
+		{"a/b", "..", true},
+		{"a/b", "../", true},
+		{"a/b", "../c", true},
+		{"a/b", "./../c", true},
+		{"a/b", "../..", false},
+		{"a/b", ".././../c", false},
+		{"a/b/c", "../..", true},
+		{"a/b/c", "../../..", false},
+		{"a/b/c", "..//../x/y", true},
+		{"a", "/", false},
+		{"a", "/etc/passwd", false},
+		{"a", "//b", false},
+		{"a", "", false},
+		{"a", "b/..", false},
+		{"a", "b/../..", false},
+		{"a/b/c", "d/../../../..", false},
 		/* up may be a link to the root: from there ".." leaves it. */
-		{ "a/b/c", "up/..", false },
-		{ "a/b/c", "../up/../x", false },
+		{"a/b/c", "up/..", false},
+		{"a/b/c", "../up/../x", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(as); i++)
@@ -305,7 +306,7 @@ static void
 test_link_random(void)
 {
 	uint64_t seed = SEED;
-	const char *word[] = { "..", ".", "a", "", "b" };
+	const char *word[] = {"..", ".", "a", "", "b"};
 	bool inside = true;
 	unsigned fine = 0;
 

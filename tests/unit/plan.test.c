@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Plans: each state of a path and what is done about it; and that doing it, step by step, settles everything. */
+/* Plans: each state of a path and what is done about it; and that doing it, step by step, settles
+ * everything. */
 #include "config.h"
 
 #include "agent/plan.h"
@@ -34,12 +35,15 @@ static void
 files(void)
 {
 	struct index *x = fold_index();
-	struct record v1 = rec("d/f", dot(1, 1), 1, KIND_FILE, 1), v2 = rec("d/f", dot(1, 2), 2, KIND_FILE, 2), v3 = rec("d/f", dot(1, 3), 3, KIND_FILE, 2);
+	struct record v1 = rec("d/f", dot(1, 1), 1, KIND_FILE, 1),
+		      v2 = rec("d/f", dot(1, 2), 2, KIND_FILE, 2),
+		      v3 = rec("d/f", dot(1, 3), 3, KIND_FILE, 2);
 	struct record gone = rec("d/f", dot(1, 4), 4, KIND_ABSENT, 2);
 
 	fold_known(x, &v1);
 	ok(does(x, "d/f", PLAN_PARENT), "a file waits for its directory");
-	ok(acts(x, "d", ACTION_MKDIR, dot(0, 0), false), "which is made, though no record describes it");
+	ok(acts(x, "d", ACTION_MKDIR, dot(0, 0), false),
+	   "which is made, though no record describes it");
 	fold_applied(x, "d", dot(0, 0), APPLIED_SHOWN);
 	ok(acts(x, "d/f", ACTION_PLACE, v1.dot, false), "a new file is placed");
 	fold_applied(x, "d/f", v1.dot, APPLIED_SHOWN);
@@ -58,7 +62,8 @@ files(void)
 	ok(acts(x, "d/f", ACTION_TAKE, gone.dot, false), "a delete takes the file");
 	ok(does(x, "d", PLAN_CHILDREN), "its directory waits until it is empty");
 	fold_set(x, ENTRY_HELD, 1, 4, 4);
-	ok(does(x, "d/f", PLAN_HELD) && plan_at(x, "d/f").rec == index_winner(at(x, "d/f")), "a held delete waits");
+	ok(does(x, "d/f", PLAN_HELD) && plan_at(x, "d/f").rec == index_winner(at(x, "d/f")),
+	   "a held delete waits");
 	fold_set(x, ENTRY_HELD, 1, 9, 9);
 	fold_applied(x, "d/f", gone.dot, APPLIED_ABSENT);
 	ok(acts(x, "d", ACTION_RMDIR, dot(0, 0), true), "then the directory goes");
@@ -72,14 +77,17 @@ static void
 losers(void)
 {
 	struct index *x = fold_index();
-	struct record w = rec("f", dot(1, 1), 9, KIND_FILE, 1), l = rec("f", dot(2, 1), 1, KIND_FILE, 2), same = rec("f", dot(3, 1), 2, KIND_FILE, 1);
+	struct record w = rec("f", dot(1, 1), 9, KIND_FILE, 1),
+		      l = rec("f", dot(2, 1), 1, KIND_FILE, 2),
+		      same = rec("f", dot(3, 1), 2, KIND_FILE, 1);
 	struct record gone = rec("f", dot(4, 1), 3, KIND_ABSENT, 0);
 
 	fold_known(x, &l);
 	fold_known(x, &w);
 	ok(acts(x, "f", ACTION_PLACE, w.dot, false), "the winner first");
 	fold_applied(x, "f", w.dot, APPLIED_SHOWN);
-	ok(does(x, "f", PLAN_KEEP) && dot_eq(plan_at(x, "f").rec->r->dot, l.dot), "then the loser's content is fetched");
+	ok(does(x, "f", PLAN_KEEP) && dot_eq(plan_at(x, "f").rec->r->dot, l.dot),
+	   "then the loser's content is fetched");
 	fold_known(x, &same);
 	fold_known(x, &gone);
 	ok(does(x, "f", PLAN_DEAL), "losers without content of their own come before that");
@@ -98,18 +106,24 @@ static void
 room(void)
 {
 	struct index *x = fold_index();
-	struct record file = rec("a", dot(1, 1), 9, KIND_FILE, 1), below = rec("a/x", dot(2, 1), 1, KIND_FILE, 2), gone = rec("a/x", dot(2, 2), 2, KIND_ABSENT, 2);
-	struct record dir = rec("a", dot(3, 1), 1, KIND_DIR, 0), link = rec("l", dot(4, 1), 1, KIND_SYMLINK, 1), other = rec("l", dot(4, 2), 2, KIND_SYMLINK, 2);
+	struct record file = rec("a", dot(1, 1), 9, KIND_FILE, 1),
+		      below = rec("a/x", dot(2, 1), 1, KIND_FILE, 2),
+		      gone = rec("a/x", dot(2, 2), 2, KIND_ABSENT, 2);
+	struct record dir = rec("a", dot(3, 1), 1, KIND_DIR, 0),
+		      link = rec("l", dot(4, 1), 1, KIND_SYMLINK, 1),
+		      other = rec("l", dot(4, 2), 2, KIND_SYMLINK, 2);
 
 	fold_known(x, &file);
 	fold_applied(x, "a", file.dot, APPLIED_SHOWN);
 	fold_known(x, &below);
-	ok(acts(x, "a", ACTION_TAKE, dot(0, 0), true) && does(x, "a/x", PLAN_PARENT), "a file makes room for a directory");
+	ok(acts(x, "a", ACTION_TAKE, dot(0, 0), true) && does(x, "a/x", PLAN_PARENT),
+	   "a file makes room for a directory");
 	fold_applied(x, "a", dot(0, 0), APPLIED_ABSENT);
 	ok(acts(x, "a", ACTION_MKDIR, dot(0, 0), false), "which is made");
 	fold_applied(x, "a", dot(0, 0), APPLIED_SHOWN);
 	fold_known(x, &dir);
-	ok(acts(x, "a", ACTION_META, dir.dot, false), "it gets its mode when a record describes it");
+	ok(acts(x, "a", ACTION_META, dir.dot, false),
+	   "it gets its mode when a record describes it");
 	fold_applied(x, "a", dir.dot, APPLIED_SHOWN);
 	fold_applied(x, "a/x", below.dot, APPLIED_SHOWN);
 	ok(does(x, "a", PLAN_NOTHING), "settled");
@@ -163,13 +177,17 @@ static void
 ignored_paths(void)
 {
 	struct index *x = fold_index();
-	struct record a = rec("f", dot(1, 1), 1, KIND_FILE, 1), b = rec("f", dot(2, 1), 2, KIND_FILE, 2), c = rec("f", dot(2, 2), 3, KIND_ABSENT, 2);
+	struct record a = rec("f", dot(1, 1), 1, KIND_FILE, 1),
+		      b = rec("f", dot(2, 1), 2, KIND_FILE, 2),
+		      c = rec("f", dot(2, 2), 3, KIND_ABSENT, 2);
 
 	fold_known(x, &a);
 	fold_known(x, &b);
-	ok(plan_path(x, at(x, "f"), true).what == PLAN_DEAL, "versions of an ignored path are dealt with");
+	ok(plan_path(x, at(x, "f"), true).what == PLAN_DEAL,
+	   "versions of an ignored path are dealt with");
 	is_int(deal(x, "f", true), 2, "both, winner and loser");
-	ok(plan_path(x, at(x, "f"), true).what == PLAN_NOTHING && x->todo_count == 0, "and that settles it");
+	ok(plan_path(x, at(x, "f"), true).what == PLAN_NOTHING && x->todo_count == 0,
+	   "and that settles it");
 	after(&c, &b);
 	fold_known(x, &c); /* a was dealt with before, and wins now */
 	is_int(deal(x, "f", true), 2, "a loser of then that wins now is marked, too");
@@ -207,7 +225,8 @@ obey(struct index *x, const char *path, unsigned *wrong)
 	struct pathent *e = at(x, path);
 	struct plan p = e != NULL ? plan_path(x, e, false) : (struct plan){.what = PLAN_NOTHING};
 	struct dot d = p.rec != NULL ? p.rec->r->dot : dot(0, 0);
-	bool parent = e == NULL || e->parent->parent == NULL || e->parent->shown_dir || (e->parent->shown != NULL && e->parent->shown->r->kind == KIND_DIR);
+	bool parent = e == NULL || e->parent->parent == NULL || e->parent->shown_dir ||
+		      (e->parent->shown != NULL && e->parent->shown->r->kind == KIND_DIR);
 	bool takes = p.action == ACTION_TAKE || p.action == ACTION_RMDIR;
 
 	switch (p.what) {
@@ -220,9 +239,12 @@ obey(struct index *x, const char *path, unsigned *wrong)
 		return true;
 	case PLAN_ACT:
 		*wrong += !parent; /* nothing can be done below what is no directory */
-		*wrong += takes == (p.rec != NULL && record_live(p.rec->r));
-		*wrong += (p.action == ACTION_PLACE || p.action == ACTION_MKDIR) == (e->shown != NULL || e->shown_dir);
-		for (const struct pathent *c = e->child; c != NULL && p.action != ACTION_META; c = c->sib_next)
+		*wrong += p.rec != NULL ? takes == record_live(p.rec->r)
+					: !takes && p.action != ACTION_MKDIR;
+		*wrong += (p.action == ACTION_PLACE || p.action == ACTION_MKDIR) ==
+			  (e->shown != NULL || e->shown_dir);
+		for (const struct pathent *c = e->child; c != NULL && p.action != ACTION_META;
+		     c = c->sib_next)
 			*wrong += c->shown != NULL || c->shown_dir;
 		fold_applied(x, path, d, takes ? APPLIED_ABSENT : APPLIED_SHOWN);
 		return true;
@@ -258,11 +280,13 @@ obedience(void)
 			unsigned o = (unsigned)draw(&s) % 4;
 			const char *name = names[draw(&s) % ARRAY_LEN(names)];
 
-			all[i] = rec(name, dot(1 + o, ++seq[o]), draw(&s) % 30, (uint8_t)(draw(&s) % 4), (uint8_t)(draw(&s) % 3));
+			all[i] = rec(name, dot(1 + o, ++seq[o]), draw(&s) % 30,
+				     (uint8_t)(draw(&s) % 4), (uint8_t)(draw(&s) % 3));
 			if (draw(&s) % 5 == 0 && record_live(&all[i]))
 				all[i] = import(all[i]);
 			for (unsigned k = 0; k < i; k++)
-				if (strcmp((const char *)all[k].path, name) == 0 && (draw(&s) % 2 == 0 || all[k].dot.origin == all[i].dot.origin))
+				if (strcmp((const char *)all[k].path, name) == 0 &&
+				    (draw(&s) % 2 == 0 || all[k].dot.origin == all[i].dot.origin))
 					after(&all[i], &all[k]);
 			fold_known(x, &all[i]);
 			if (draw(&s) % 4 == 0)

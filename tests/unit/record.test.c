@@ -60,7 +60,7 @@ set_owner(struct record *r, const char *owner, const char *group)
 static struct record
 sample(enum record_kind kind)
 {
-	struct record r = { .dot = { 0x1111, 5 }, .hlc = 0x123456789abcdefu };
+	struct record r = {.dot = {0x1111, 5}, .hlc = 0x123456789abcdefu};
 
 	r.kind = (uint8_t)kind;
 	set_path(&r, "a/b.jpg");
@@ -114,7 +114,7 @@ same(const struct record *a, const struct record *b)
 static bool
 all_zero(const struct record *r)
 {
-	const struct record zero = { 0 };
+	const struct record zero = {0};
 
 	return same(r, &zero) && !r->path && !r->ctx.e && r->path_len == 0 && r->owner_len == 0;
 }
@@ -139,7 +139,7 @@ decode_exact(const uint8_t *bytes, size_t len, struct record *r, uint8_t **copy)
 static int
 verdict(const struct record *r)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct record got;
 	uint8_t *copy;
 	int rc;
@@ -163,8 +163,8 @@ test_kinds(void)
 		struct record r = sample((enum record_kind)kind);
 
 		is_int(verdict(&r), 0, "kind %d there and back", kind);
-		must(vv_add(&r.ctx, (struct dot){ 0x1111, 4 }));
-		must(vv_add(&r.ctx, (struct dot){ UINT64_MAX, DOT_SEQ_MAX }));
+		must(vv_add(&r.ctx, (struct dot){0x1111, 4}));
+		must(vv_add(&r.ctx, (struct dot){UINT64_MAX, DOT_SEQ_MAX}));
 		is_int(verdict(&r), 0, "kind %d there and back, with a context", kind);
 		vv_free(&r.ctx);
 	}
@@ -182,12 +182,12 @@ test_bytes(void)
 			    "\x07\0a/b.jpg\x04\0../c\x01\0u\x01\0g"
 			    "\x01\0\x02\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0";
 	struct record r = sample(KIND_SYMLINK);
-	struct buf b = { 0 };
+	struct buf b = {0};
 
 	r.flags = RECORD_IMPORT;
 	r.mtime_ns = 0x17979cedb18a0000;
 	set_owner(&r, "u", "g");
-	must(vv_add(&r.ctx, (struct dot){ 2, 9 }));
+	must(vv_add(&r.ctx, (struct dot){2, 9}));
 	record_encode(&b, &r);
 	is_int(b.len, sizeof(want) - 1, "the length");
 	ok(b.len == sizeof(want) - 1 && memcmp(b.data, want, b.len) == 0, "the bytes");
@@ -200,7 +200,7 @@ static void
 test_borrowing(void)
 {
 	struct record r = sample(KIND_FILE), got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct cur c;
 
 	record_encode(&b, &r);
@@ -225,7 +225,7 @@ full(enum record_kind kind)
 	set_owner(&r, "www-data", "media");
 	r.flags = RECORD_IMPORT;
 	for (uint64_t o = 1; o <= 3; o++)
-		must(vv_add(&r.ctx, (struct dot){ o << 40, o }));
+		must(vv_add(&r.ctx, (struct dot){o << 40, o}));
 	return r;
 }
 
@@ -234,7 +234,7 @@ test_truncations(void)
 {
 	for (int kind = KIND_ABSENT; kind <= KIND_SYMLINK; kind++) {
 		struct record r = full((enum record_kind)kind), got;
-		struct buf b = { 0 };
+		struct buf b = {0};
 		uint8_t *copy;
 		bool refused = true;
 
@@ -256,7 +256,7 @@ static bool
 damage_is_seen(const uint8_t *bytes, size_t len, const struct record *was)
 {
 	struct record got;
-	struct buf again = { 0 };
+	struct buf again = {0};
 	uint8_t *copy;
 	int rc = decode_exact(bytes, len, &got, &copy);
 	bool good = rc == -EPROTO && all_zero(&got);
@@ -277,7 +277,7 @@ test_flips(void)
 {
 	for (int kind = KIND_ABSENT; kind <= KIND_SYMLINK; kind++) {
 		struct record r = full((enum record_kind)kind);
-		struct buf b = { 0 };
+		struct buf b = {0};
 		bool seen = true;
 
 		record_encode(&b, &r);
@@ -301,13 +301,13 @@ test_dots_refused(void)
 {
 	struct record r = sample(KIND_FILE);
 
-	r.dot = (struct dot){ 0, 1 };
+	r.dot = (struct dot){0, 1};
 	is_int(verdict(&r), -EPROTO, "origin 0");
-	r.dot = (struct dot){ 1, 0 };
+	r.dot = (struct dot){1, 0};
 	is_int(verdict(&r), -EPROTO, "number 0");
-	r.dot = (struct dot){ 1, DOT_SEQ_MAX };
+	r.dot = (struct dot){1, DOT_SEQ_MAX};
 	is_int(verdict(&r), 0, "the highest number");
-	r.dot = (struct dot){ 1, DOT_SEQ_MAX + 1 };
+	r.dot = (struct dot){1, DOT_SEQ_MAX + 1};
 	is_int(verdict(&r), -EPROTO, "one above");
 }
 
@@ -316,10 +316,10 @@ static void
 test_ops(void)
 {
 	const bool goes[4][10] = {
-		[KIND_ABSENT] = { [OP_DELETE] = true, [OP_RMDIR] = true },
-		[KIND_FILE] = { [OP_ADD] = true, [OP_EDIT] = true, [OP_META] = true },
-		[KIND_DIR] = { [OP_MKDIR] = true, [OP_META] = true },
-		[KIND_SYMLINK] = { [OP_SYMLINK] = true, [OP_META] = true },
+		[KIND_ABSENT] = {[OP_DELETE] = true, [OP_RMDIR] = true},
+		[KIND_FILE] = {[OP_ADD] = true, [OP_EDIT] = true, [OP_META] = true},
+		[KIND_DIR] = {[OP_MKDIR] = true, [OP_META] = true},
+		[KIND_SYMLINK] = {[OP_SYMLINK] = true, [OP_META] = true},
 	};
 
 	for (int kind = KIND_ABSENT; kind <= KIND_SYMLINK; kind++) {
@@ -362,7 +362,7 @@ test_flags_and_modes(void)
 static void
 test_paths_refused(void)
 {
-	const char *bad[] = { "", "/a", "a/", "a//b", "../a", "a/./b", ".mimeo/x", ".mimeo-id" };
+	const char *bad[] = {"", "/a", "a/", "a//b", "../a", "a/./b", ".mimeo/x", ".mimeo-id"};
 	struct record r = sample(KIND_FILE);
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -444,7 +444,7 @@ test_symlinks(void)
 static void
 test_owners(void)
 {
-	char name[RECORD_OWNER_BYTES_MAX + 2] = { 0 };
+	char name[RECORD_OWNER_BYTES_MAX + 2] = {0};
 	struct record r = sample(KIND_FILE);
 
 	memset(name, 'n', RECORD_OWNER_BYTES_MAX);
@@ -461,10 +461,10 @@ test_owners(void)
 static struct vv
 context(uint32_t n)
 {
-	struct vv v = { 0 };
+	struct vv v = {0};
 
 	for (uint32_t i = 0; i < n; i++)
-		must(vv_add(&v, (struct dot){ 0x100000u + i, i + 1 }));
+		must(vv_add(&v, (struct dot){0x100000u + i, i + 1}));
 	return v;
 }
 
@@ -472,12 +472,12 @@ static void
 test_context(void)
 {
 	struct record r = sample(KIND_FILE), got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	uint8_t *copy;
 
-	must(vv_add(&r.ctx, (struct dot){ r.dot.origin, r.dot.seq - 1 }));
+	must(vv_add(&r.ctx, (struct dot){r.dot.origin, r.dot.seq - 1}));
 	is_int(verdict(&r), 0, "up to just below its own dot");
-	ok(record_covers(&r, (struct dot){ r.dot.origin, r.dot.seq - 1 }) &&
+	ok(record_covers(&r, (struct dot){r.dot.origin, r.dot.seq - 1}) &&
 		   !record_covers(&r, r.dot),
 	   "covers that, not itself");
 	must(vv_add(&r.ctx, r.dot));
@@ -496,13 +496,12 @@ test_context(void)
 	vv_encode(&b, &r.ctx);
 	vv_free(&r.ctx);
 	{
-		struct buf whole = { 0 };
+		struct buf whole = {0};
 
 		record_encode(&whole, &r);
 		whole.len -= 2;
 		buf_put(&whole, b.data, b.len);
-		is_int(decode_exact(whole.data, whole.len, &got, &copy), -EPROTO,
-		       "nor read");
+		is_int(decode_exact(whole.data, whole.len, &got, &copy), -EPROTO, "nor read");
 		ok(all_zero(&got), "and nothing is kept");
 		free(copy);
 		buf_free(&whole);
@@ -515,9 +514,9 @@ static void
 test_largest(void)
 {
 	static char path[PATH_BYTES_MAX + 1], target[RECORD_TARGET_BYTES_MAX + 1];
-	char name[RECORD_OWNER_BYTES_MAX + 1] = { 0 };
+	char name[RECORD_OWNER_BYTES_MAX + 1] = {0};
 	struct record r = sample(KIND_SYMLINK);
-	struct buf b = { 0 };
+	struct buf b = {0};
 
 	for (size_t i = 0; i < PATH_BYTES_MAX; i++)
 		path[i] = i % 100 == 99 ? '/' : 'p';
@@ -542,7 +541,7 @@ random_head(uint64_t *seed)
 
 	r.flags = draw(seed) % 2 ? RECORD_IMPORT : 0;
 	r.hlc = draw(seed) % 3 + (draw(seed) % 2 ? (uint64_t)1 << 63 : 0);
-	r.dot = (struct dot){ 1 + draw(seed) % 3, 1 + draw(seed) % 3 };
+	r.dot = (struct dot){1 + draw(seed) % 3, 1 + draw(seed) % 3};
 	return r;
 }
 
@@ -584,7 +583,7 @@ test_rank_order(void)
 		asc[i] = sample(i % 4 < 2 ? KIND_ABSENT : KIND_FILE);
 		asc[i].flags = i < 4 ? RECORD_IMPORT : 0;
 		asc[i].hlc = i % 2 ? 200 : 100;
-		asc[i].dot = (struct dot){ 100 - i, 100 - i };
+		asc[i].dot = (struct dot){100 - i, 100 - i};
 	}
 	for (size_t i = 0; i < ARRAY_LEN(asc); i++)
 		for (size_t j = 0; j < ARRAY_LEN(asc); j++)
@@ -594,7 +593,7 @@ test_rank_order(void)
 	asc[1] = asc[0];
 	asc[1].dot.seq++;
 	ok(record_rank(&asc[1], &asc[0]) > 0, "the higher number");
-	asc[1].dot = (struct dot){ asc[0].dot.origin + 1, 1 };
+	asc[1].dot = (struct dot){asc[0].dot.origin + 1, 1};
 	ok(record_rank(&asc[1], &asc[0]) > 0, "the higher origin before the number");
 	asc[0] = sample(KIND_DIR);
 	asc[1] = sample(KIND_FILE);
@@ -634,7 +633,7 @@ static void
 test_dup(void)
 {
 	struct record r = full(KIND_SYMLINK), empty = sample(KIND_DIR), got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct record *copy;
 	uint8_t *bytes;
 
@@ -661,8 +660,8 @@ test_dup(void)
 static void
 test_words(void)
 {
-	const char *name[] = { "?",	"add",	 "edit",    "delete", "mkdir",
-			       "rmdir", "symlink", "meta",  "?",      "?" };
+	const char *name[] = {"?",     "add",     "edit", "delete", "mkdir",
+			      "rmdir", "symlink", "meta", "?",      "?"};
 	struct record r = sample(KIND_FILE);
 
 	for (unsigned op = 0; op < ARRAY_LEN(name); op++)
@@ -679,7 +678,7 @@ test_noise(void)
 {
 	uint64_t seed = SEED + 1;
 	struct record r = full(KIND_SYMLINK), got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	uint8_t *copy;
 	bool good = true;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sessions back to back in memory: every cut of the stream, broken peers, credit, time, back-pressure. */
+/* Sessions back to back in memory: every cut of the stream, broken peers, credit, time,
+ * back-pressure. */
 #include "config.h"
 
 #include "proto/session.h"
@@ -16,7 +17,14 @@
 static struct session *
 node_at(const char *self, const char *peer, uint64_t nonce, uint64_t now)
 {
-	struct session_opts o = {.self = self, .peer = peer, .store = nonce * 10, .nonce = nonce, .digest = 77, .heads = {1, 2}, .ping_ms = PING_MS, .timeout_ms = TIMEOUT_MS};
+	struct session_opts o = {.self = self,
+				 .peer = peer,
+				 .store = nonce * 10,
+				 .nonce = nonce,
+				 .digest = 77,
+				 .heads = {1, 2},
+				 .ping_ms = PING_MS,
+				 .timeout_ms = TIMEOUT_MS};
 	struct session *s = session_new(&o, now, WALL + now);
 
 	if (s == NULL)
@@ -89,7 +97,8 @@ steps(struct heard *h)
 	}
 }
 
-/* Hands what one side has to say to the other, at most `piece` bytes at a time. Returns how many went. */
+/* Hands what one side has to say to the other, at most `piece` bytes at a time. Returns how many
+ * went. */
 static size_t
 hand(struct session *from, struct heard *to, size_t piece, uint64_t now)
 {
@@ -136,10 +145,12 @@ closed_with(const struct heard *h, uint8_t code, bool remote, const char *words)
 	uint8_t got;
 	bool by;
 	const char *why = session_reason(h->s, &got, &by);
-	bool good = !session_open(h->s) && got == code && by == remote && strstr(why, words) != NULL;
+	bool good =
+		!session_open(h->s) && got == code && by == remote && strstr(why, words) != NULL;
 
 	if (!good)
-		diag("  %s: code %u, %s: %s", session_open(h->s) ? "open" : "closed", got, by ? "the peer" : "this side", why);
+		diag("  %s: code %u, %s: %s", session_open(h->s) ? "open" : "closed", got,
+		     by ? "the peer" : "this side", why);
 	return good;
 }
 
@@ -158,10 +169,16 @@ say_everything(struct session *s)
 	must(session_send_set(s, &(struct msg){.type = MSG_SEEN}, &set));
 	must(session_send_set(s, &(struct msg){.type = MSG_ACK, .reset = true}, &set));
 	must(session_send(s, &(struct msg){.type = MSG_ORIGIN, .origin = 3, .node = "web1"}));
-	must(session_send(s, &(struct msg){.type = MSG_RECORD, .rec = r, .inlined = true, .bytes = zeros, .len = 200}));
+	must(session_send(s, &(struct msg){.type = MSG_RECORD,
+					   .rec = r,
+					   .inlined = true,
+					   .bytes = zeros,
+					   .len = 200}));
 	must(session_send(s, &(struct msg){.type = MSG_RECORD, .rec = r}));
 	must(session_send_set(s, &(struct msg){.type = MSG_UPTO}, &(struct dotset){0}));
-	must(session_send(s, &(struct msg){.type = MSG_ASK, .what = 1, .bytes = zeros, .len = sizeof(zeros)}));
+	must(session_send(
+		s,
+		&(struct msg){.type = MSG_ASK, .what = 1, .bytes = zeros, .len = sizeof(zeros)}));
 	must(session_send(s, &(struct msg){.type = MSG_TELL, .code = CODE_OK, .last = true}));
 	dotset_free(&set);
 	record_clear(&r);
@@ -199,23 +216,31 @@ every_cut(void)
 	struct heard a[2], b[2];
 
 	conversation(&a[0], &b[0], pieces[0]);
-	is_str(a[0].log, "opened SEEN SEEN ACK ACK ORIGIN RECORD RECORD UPTO ASK TELL DATA DATA END closed ", "what one side hears");
-	is_str(b[0].log, "opened SEEN SEEN ACK ACK ORIGIN RECORD RECORD UPTO ASK TELL GET closed ", "what the other one hears");
-	ok(closed_with(&b[0], CODE_SHUTDOWN, true, "good night") && closed_with(&a[0], CODE_SHUTDOWN, false, "good night"), "both know why it ended");
+	is_str(a[0].log,
+	       "opened SEEN SEEN ACK ACK ORIGIN RECORD RECORD UPTO ASK TELL DATA DATA END closed ",
+	       "what one side hears");
+	is_str(b[0].log, "opened SEEN SEEN ACK ACK ORIGIN RECORD RECORD UPTO ASK TELL GET closed ",
+	       "what the other one hears");
+	ok(closed_with(&b[0], CODE_SHUTDOWN, true, "good night") &&
+		   closed_with(&a[0], CODE_SHUTDOWN, false, "good night"),
+	   "both know why it ended");
 	is_int(a[0].data, 70000, "all content came");
 	is_int(session_stats(a[0].s)->data_in, 70200, "and is counted, with what was inlined");
-	ok(session_stats(a[0].s)->bytes_in == session_stats(b[0].s)->bytes_out && session_stats(b[0].s)->bytes_in == session_stats(a[0].s)->bytes_out,
+	ok(session_stats(a[0].s)->bytes_in == session_stats(b[0].s)->bytes_out &&
+		   session_stats(b[0].s)->bytes_in == session_stats(a[0].s)->bytes_out,
 	   "every byte that went came");
 	for (size_t i = 1; i < ARRAY_LEN(pieces); i++) {
 		conversation(&a[1], &b[1], pieces[i]);
-		ok(strcmp(a[0].log, a[1].log) == 0 && strcmp(b[0].log, b[1].log) == 0 && a[0].sum == a[1].sum && b[0].sum == b[1].sum,
+		ok(strcmp(a[0].log, a[1].log) == 0 && strcmp(b[0].log, b[1].log) == 0 &&
+			   a[0].sum == a[1].sum && b[0].sum == b[1].sum,
 		   "the same in pieces of %zu", pieces[i]);
 		over(&a[1], &b[1]);
 	}
 	over(&a[0], &b[0]);
 }
 
-/* A surfaced message borrows from the input: more input may come at any time, also while one is held. */
+/* A surfaced message borrows from the input: more input may come at any time, also while one is
+ * held. */
 static void
 borrowed(void)
 {
@@ -228,17 +253,32 @@ borrowed(void)
 	pair(&a, &b);
 	memset(big, 'x', sizeof(big));
 	for (unsigned i = 0; i < 3; i++)
-		must(session_send(a.s, &(struct msg){.type = MSG_ASK, .id = i, .bytes = big, .len = sizeof(big)}));
-	must(session_send(a.s, &(struct msg){.type = MSG_RECORD, .rec = {.dot = {1, 1}, .kind = KIND_FILE, .op = OP_ADD, .path = (const uint8_t *)"f", .path_len = 1, .ctx = {&(struct dot){2, 2}, 1, 1}}}));
+		must(session_send(
+			a.s,
+			&(struct msg){.type = MSG_ASK, .id = i, .bytes = big, .len = sizeof(big)}));
+	must(session_send(a.s, &(struct msg){.type = MSG_RECORD,
+					     .rec = {.dot = {1, 1},
+						     .kind = KIND_FILE,
+						     .op = OP_ADD,
+						     .path = (const uint8_t *)"f",
+						     .path_len = 1,
+						     .ctx = {&(struct dot){2, 2}, 1, 1}}}));
 	out = session_output(a.s, &len);
 	is_int(session_input(b.s, out, 6000, 1, WALL), 6000, "a message and a part of the next");
-	ok(session_step(b.s, &m) == SESSION_MSG && m->id == 0 && m->bytes[4999] == 'x', "the first one");
-	is_int(session_input(b.s, out + 6000, len - 6000, 1, WALL), len - 6000, "more comes while it is held");
-	ok(session_step(b.s, &m) == SESSION_MSG && m->id == 1 && m->len == sizeof(big) && m->bytes[0] == 'x', "the second one is whole");
+	ok(session_step(b.s, &m) == SESSION_MSG && m->id == 0 && m->bytes[4999] == 'x',
+	   "the first one");
+	is_int(session_input(b.s, out + 6000, len - 6000, 1, WALL), len - 6000,
+	       "more comes while it is held");
+	ok(session_step(b.s, &m) == SESSION_MSG && m->id == 1 && m->len == sizeof(big) &&
+		   m->bytes[0] == 'x',
+	   "the second one is whole");
 	ok(session_step(b.s, &m) == SESSION_MSG && m->id == 2, "the third");
-	ok(session_step(b.s, &m) == SESSION_MSG && m->type == MSG_RECORD && vv_covers(&m->rec.ctx, dot(2, 2)), "one that owns memory");
+	ok(session_step(b.s, &m) == SESSION_MSG && m->type == MSG_RECORD &&
+		   vv_covers(&m->rec.ctx, dot(2, 2)),
+	   "one that owns memory");
 	(void)!session_input(b.s, "", 0, 1, WALL);
-	ok(session_step(b.s, &m) == SESSION_IDLE && m == NULL, "nothing more: it is given back once");
+	ok(session_step(b.s, &m) == SESSION_IDLE && m == NULL,
+	   "nothing more: it is given back once");
 	over(&a, &b);
 }
 
@@ -313,17 +353,31 @@ broken_frames(void)
 	ok(breaks_raw("\xff\xff\xff\xff", 4, "empty or too long"), "a frame of 4 GiB");
 	ok(breaks_raw("\0\0\x10\0", 4, NULL), "a frame of 1 MiB is waited for");
 	ok(breaks_raw("\1\0\0\0\xee", 5, "makes no sense"), "a type that is none");
-	ok(breaks_raw("\1\0\0\0\x03", 5, "a PING message that makes no sense"), "a message without its fields");
-	ok(breaks(&(struct msg){.type = MSG_HELLO, .version_min = 1, .version_max = 1, .node = "web2", .nonce = 2}, "a second HELLO"), "a second HELLO");
-	ok(breaks(&(struct msg){.type = MSG_DATA, .stream = 1}, "not open"), "DATA on a stream that was never asked for");
-	ok(breaks(&(struct msg){.type = MSG_DATA, .stream = 2}, "not open"), "and on one that the peer never opened");
+	ok(breaks_raw("\1\0\0\0\x03", 5, "a PING message that makes no sense"),
+	   "a message without its fields");
+	ok(breaks(&(struct msg){.type = MSG_HELLO,
+				.version_min = 1,
+				.version_max = 1,
+				.node = "web2",
+				.nonce = 2},
+		  "a second HELLO"),
+	   "a second HELLO");
+	ok(breaks(&(struct msg){.type = MSG_DATA, .stream = 1}, "not open"),
+	   "DATA on a stream that was never asked for");
+	ok(breaks(&(struct msg){.type = MSG_DATA, .stream = 2}, "not open"),
+	   "and on one that the peer never opened");
 	ok(breaks(&(struct msg){.type = MSG_DATA, .stream = 0}, "not open"), "and on none");
-	ok(breaks(&(struct msg){.type = MSG_END, .stream = 1}, "not open"), "END of what was never asked for");
-	ok(breaks(&(struct msg){.type = MSG_GET, .stream = 1}, "not the peer's"), "a GET under a number of ours");
-	ok(breaks(&(struct msg){.type = MSG_GET, .stream = 0}, "not the peer's"), "a GET under no number");
-	ok(breaks(&(struct msg){.type = MSG_CREDIT, .stream = 2, .credit = 5}, NULL), "credit that crossed our END is no crime");
+	ok(breaks(&(struct msg){.type = MSG_END, .stream = 1}, "not open"),
+	   "END of what was never asked for");
+	ok(breaks(&(struct msg){.type = MSG_GET, .stream = 1}, "not the peer's"),
+	   "a GET under a number of ours");
+	ok(breaks(&(struct msg){.type = MSG_GET, .stream = 0}, "not the peer's"),
+	   "a GET under no number");
+	ok(breaks(&(struct msg){.type = MSG_CREDIT, .stream = 2, .credit = 5}, NULL),
+	   "credit that crossed our END is no crime");
 	ok(breaks(&(struct msg){.type = MSG_CANCEL, .stream = 2}, NULL), "nor is a CANCEL");
-	ok(breaks(&(struct msg){.type = MSG_PONG, .id = 99}, NULL), "nor is a PONG that nobody waits for");
+	ok(breaks(&(struct msg){.type = MSG_PONG, .id = 99}, NULL),
+	   "nor is a PONG that nobody waits for");
 }
 
 /* The HELLO of a peer, made by hand, to a session that waits for one. */
@@ -342,10 +396,17 @@ greeted(const struct msg *hello)
 static void
 greetings(void)
 {
-	struct msg hello = {.type = MSG_HELLO, .version_min = 1, .version_max = 1, .features = UINT64_MAX, .node = "web2", .nonce = 2, .store = 5};
+	struct msg hello = {.type = MSG_HELLO,
+			    .version_min = 1,
+			    .version_max = 1,
+			    .features = UINT64_MAX,
+			    .node = "web2",
+			    .nonce = 2,
+			    .store = 5};
 	struct heard a = greeted(&hello);
 
-	ok(session_open(a.s) && strcmp(a.log, "opened ") == 0, "a HELLO opens; features that are unknown here do not matter");
+	ok(session_open(a.s) && strcmp(a.log, "opened ") == 0,
+	   "a HELLO opens; features that are unknown here do not matter");
 	session_free(a.s);
 	hello.version_max = 9;
 	a = greeted(&hello);
@@ -362,7 +423,8 @@ greetings(void)
 	hello.version_min = hello.version_max = 1;
 	memcpy(hello.node, "web3", 5);
 	a = greeted(&hello);
-	ok(closed_with(&a, CODE_IDENTITY, false, "calls itself web3, but its key belongs to web2"), "one under another name");
+	ok(closed_with(&a, CODE_IDENTITY, false, "calls itself web3, but its key belongs to web2"),
+	   "one under another name");
 	session_free(a.s);
 	memcpy(hello.node, "web2", 5);
 	hello.nonce = 1;
@@ -372,7 +434,8 @@ greetings(void)
 	a = greeted(&(struct msg){.type = MSG_PING});
 	ok(closed_with(&a, CODE_PROTOCOL, false, "not a HELLO"), "anything else first");
 	session_free(a.s);
-	a = greeted(&(struct msg){.type = MSG_BYE, .code = CODE_IDENTITY, .bytes = (const uint8_t *)"no", .len = 2});
+	a = greeted(&(struct msg){
+		.type = MSG_BYE, .code = CODE_IDENTITY, .bytes = (const uint8_t *)"no", .len = 2});
 	ok(closed_with(&a, CODE_IDENTITY, true, "no"), "a BYE is taken at once");
 	session_free(a.s);
 }
@@ -405,7 +468,11 @@ noise(void)
 	unsigned wrong = 0, shut = 0;
 
 	hand(a.s, &b, SIZE_MAX, 0);
-	must(session_send(b.s, &(struct msg){.type = MSG_RECORD, .rec = rec("f", dot(1, 1), 1, KIND_FILE, 3), .inlined = true, .bytes = (const uint8_t *)"abc", .len = 3}));
+	must(session_send(b.s, &(struct msg){.type = MSG_RECORD,
+					     .rec = rec("f", dot(1, 1), 1, KIND_FILE, 3),
+					     .inlined = true,
+					     .bytes = (const uint8_t *)"abc",
+					     .len = 3}));
 	must(session_send_set(b.s, &(struct msg){.type = MSG_UPTO}, &(struct dotset){0}));
 	must(session_get(b.s, &(struct msg){.how = GET_WHOLE, .size = 5}, 5, &(uint32_t){0}));
 	out = session_output(b.s, &len);
@@ -428,7 +495,8 @@ noise(void)
 			feed(&h, &all);
 			shut += !session_open(h.s);
 			feed(&h, &all);
-			wrong += strstr(h.log, "closed") != NULL && strcmp(strstr(h.log, "closed"), "closed ") != 0;
+			wrong += strstr(h.log, "closed") != NULL &&
+				 strcmp(strstr(h.log, "closed"), "closed ") != 0;
 			session_free(h.s);
 			all.data[i] ^= (uint8_t)(1u << bit);
 		}
@@ -448,12 +516,16 @@ credit(void)
 	pair(&a, &b);
 	must(session_get(a.s, &(struct msg){.size = 1000}, 100, &stream));
 	must(session_get(b.s, &(struct msg){.size = 1000}, 0, &second));
-	ok(stream % 2 == 1 && second % 2 == 0, "the smaller nonce asks under odd numbers, the other under even ones");
-	ok(session_mine(a.s, stream) && !session_mine(a.s, second) && session_mine(b.s, second), "and both know whose is whose");
+	ok(stream % 2 == 1 && second % 2 == 0,
+	   "the smaller nonce asks under odd numbers, the other under even ones");
+	ok(session_mine(a.s, stream) && !session_mine(a.s, second) && session_mine(b.s, second),
+	   "and both know whose is whose");
 	ok(session_room(b.s, stream) == 0, "a GET that has not come opens nothing");
 	talk(&a, &b, 5, 1);
 	is_int(b.stream, stream, "the server knows the number");
-	ok(session_room(b.s, stream) == 100 && session_room(a.s, stream) == 0 && session_room(a.s, second) == 0, "each sends what the other granted");
+	ok(session_room(b.s, stream) == 100 && session_room(a.s, stream) == 0 &&
+		   session_room(a.s, second) == 0,
+	   "each sends what the other granted");
 	must(session_data(b.s, stream, bytes, 60));
 	is_int(session_room(b.s, stream), 40, "credit is used up");
 	must(session_data(b.s, stream, bytes, 40));
@@ -461,17 +533,23 @@ credit(void)
 	must(session_credit(a.s, stream, 7));
 	must(session_credit(b.s, stream, 50)); /* for the asker's signature */
 	talk(&a, &b, 3, 2);
-	ok(session_room(b.s, stream) == 7 && session_room(a.s, stream) == 50, "more is granted, either way");
+	ok(session_room(b.s, stream) == 7 && session_room(a.s, stream) == 50,
+	   "more is granted, either way");
+	ok(strcmp(a.log, "opened GET DATA DATA ") == 0 && strcmp(b.log, "opened GET ") == 0,
+	   "credit never surfaces");
 	must(session_data(a.s, stream, bytes, 50));
 	must(session_end(a.s, stream, CODE_OK));
-	ok(session_room(a.s, stream) == 0 && session_end(a.s, stream, CODE_OK) == -EINVAL, "the asker's direction ends once");
+	ok(session_room(a.s, stream) == 0 && session_end(a.s, stream, CODE_OK) == -EINVAL,
+	   "the asker's direction ends once");
 	talk(&a, &b, 3, 3);
 	is_int(b.data, 50, "the asker's bytes came");
 	must(session_data(b.s, stream, bytes, 7));
 	must(session_end(b.s, stream, CODE_CHANGED));
-	is_int(session_end(b.s, stream, CODE_OK), -EINVAL, "so does the server's, and with it the stream");
+	is_int(session_end(b.s, stream, CODE_OK), -EINVAL,
+	       "so does the server's, and with it the stream");
 	talk(&a, &b, SIZE_MAX, 4);
-	ok(a.data == 107 && a.code == CODE_CHANGED && session_open(a.s) && session_open(b.s), "all of it came, and why it ended");
+	ok(a.data == 107 && a.code == CODE_CHANGED && session_open(a.s) && session_open(b.s),
+	   "all of it came, and why it ended");
 	is_int(session_room(a.s, stream), 0, "it is forgotten on both sides");
 	must(session_credit(a.s, stream, 5));
 	must(session_cancel(a.s, stream));
@@ -489,7 +567,8 @@ overdrawn(void)
 	static const uint8_t bytes[11];
 
 	must(session_get(a.s, &(struct msg){.size = 100}, 10, &stream));
-	msg_encode(&b, &(struct msg){.type = MSG_DATA, .stream = stream, .bytes = bytes, .len = 10});
+	msg_encode(&b,
+		   &(struct msg){.type = MSG_DATA, .stream = stream, .bytes = bytes, .len = 10});
 	feed(&a, &b);
 	ok(session_open(a.s) && a.data == 10, "all that was granted");
 	buf_reset(&b);
@@ -500,7 +579,8 @@ overdrawn(void)
 
 	a = alone();
 	buf_reset(&b);
-	msg_encode(&b, &(struct msg){.type = MSG_GET, .stream = 2, .size = 1, .credit = UINT32_MAX});
+	msg_encode(&b,
+		   &(struct msg){.type = MSG_GET, .stream = 2, .size = 1, .credit = UINT32_MAX});
 	feed(&a, &b);
 	ok(session_open(a.s) && session_room(a.s, 2) > 0, "credit of 4 GiB");
 	buf_reset(&b);
@@ -537,12 +617,14 @@ many_streams(void)
 	pair(&a, &b);
 	for (unsigned i = 0; i < SESSION_STREAMS_MAX; i++)
 		must(session_get(a.s, &(struct msg){.size = 1}, 1, &stream));
-	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &more), -ENOBUFS, "one stream more than there may be is not opened");
+	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &more), -ENOBUFS,
+	       "one stream more than there may be is not opened");
 	must(session_get(b.s, &(struct msg){.size = 1}, 1, &more));
 	talk(&a, &b, SIZE_MAX, 1);
 	ok(session_open(b.s), "each side may have as many of its own");
 	must(session_end(b.s, stream, CODE_GONE));
-	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &more), -ENOBUFS, "one that ended counts until this side knows");
+	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &more), -ENOBUFS,
+	       "one that ended counts until this side knows");
 	talk(&a, &b, SIZE_MAX, 1);
 	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &more), 0, "then there is room");
 	ok(more > stream, "under a new number");
@@ -578,7 +660,8 @@ cancels(void)
 	must(session_cancel(a.s, stream));
 	must(session_cancel(a.s, stream));
 	talk(&a, &b, SIZE_MAX, 1);
-	ok(a.data == 0 && strcmp(b.log, "opened GET CANCEL ") == 0, "after a cancel nothing surfaces but END, and it is said once");
+	ok(a.data == 0 && strcmp(b.log, "opened GET CANCEL ") == 0,
+	   "after a cancel nothing surfaces but END, and it is said once");
 	must(session_data(b.s, stream, bytes, 100));
 	must(session_end(b.s, stream, CODE_GONE));
 	talk(&a, &b, SIZE_MAX, 1);
@@ -589,7 +672,8 @@ cancels(void)
 	must(session_end(b.s, stream, CODE_OK)); /* both at the same time */
 	must(session_cancel(a.s, stream));
 	talk(&a, &b, SIZE_MAX, 1);
-	ok(session_open(a.s) && session_open(b.s) && strcmp(a.log, "opened END END ") == 0 && strcmp(b.log, "opened GET CANCEL GET ") == 0,
+	ok(session_open(a.s) && session_open(b.s) && strcmp(a.log, "opened END END ") == 0 &&
+		   strcmp(b.log, "opened GET CANCEL GET ") == 0,
 	   "a cancel that crosses END is nothing");
 	over(&a, &b);
 }
@@ -603,7 +687,8 @@ ends_crossing(void)
 	uint32_t stream;
 
 	pair(&a, &b);
-	must(session_get(a.s, &(struct msg){.how = GET_DELTA, .size = 1000, .offset = 900}, 300, &stream));
+	must(session_get(a.s, &(struct msg){.how = GET_DELTA, .size = 1000, .offset = 900}, 300,
+			 &stream));
 	talk(&a, &b, SIZE_MAX, 1);
 	must(session_credit(b.s, stream, 100));
 	talk(&a, &b, SIZE_MAX, 1);
@@ -612,7 +697,8 @@ ends_crossing(void)
 	must(session_end(b.s, stream, CODE_USELESS));
 	talk(&a, &b, SIZE_MAX, 1);
 	ok(session_open(a.s) && session_open(b.s), "nothing of it is a crime");
-	ok(b.data == 0 && strcmp(b.log, "opened GET ") == 0 && a.code == CODE_USELESS, "the server does not hear of what came too late");
+	ok(b.data == 0 && strcmp(b.log, "opened GET ") == 0 && a.code == CODE_USELESS,
+	   "the server does not hear of what came too late");
 	over(&a, &b);
 }
 
@@ -656,7 +742,8 @@ pings(void)
 static void
 absurd_clock(void)
 {
-	static const uint64_t times[] = {0, UINT64_MAX, (uint64_t)1 << 63, ((uint64_t)1 << 63) + WALL + 1000, WALL};
+	static const uint64_t times[] = {0, UINT64_MAX, (uint64_t)1 << 63,
+					 ((uint64_t)1 << 63) + WALL + 1000, WALL};
 
 	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
 		struct heard a = alone();
@@ -666,7 +753,8 @@ absurd_clock(void)
 		msg_encode(&b, &(struct msg){.type = MSG_PONG, .id = 1, .time_ms = times[i]});
 		(void)!session_input(a.s, b.data, b.len, 1100, WALL + 1100);
 		steps(&a);
-		is_int(session_stats(a.s)->rtt_ms, 100, "a peer's clock does not matter for the round trip: %zu", i);
+		is_int(session_stats(a.s)->rtt_ms, 100,
+		       "a peer's clock does not matter for the round trip: %zu", i);
 		buf_free(&b);
 		session_free(a.s);
 	}
@@ -684,7 +772,8 @@ timeouts(void)
 	session_tick(a.s, 500 + SESSION_HELLO_MS_MAX, WALL);
 	steps(&a);
 	ok(closed_with(&a, CODE_TIMEOUT, false, "no HELLO"), "and not longer");
-	ok(session_deadline(a.s) == UINT64_MAX && strcmp(a.log, "closed ") == 0, "after that there is nothing to wait for");
+	ok(session_deadline(a.s) == UINT64_MAX && strcmp(a.log, "closed ") == 0,
+	   "after that there is nothing to wait for");
 	session_free(a.s);
 
 	pair(&a, &b);
@@ -726,19 +815,25 @@ full(void)
 	while (session_send(a.s, &ask) == 0 && sent < 1000)
 		sent++;
 	(void)session_output(a.s, &len);
-	ok(len > SESSION_OUT_BYTES_MAX && len <= SESSION_OUT_BYTES_MAX + 2 * sizeof(blob), "so much is queued, and not more");
+	ok(len > SESSION_OUT_BYTES_MAX && len <= SESSION_OUT_BYTES_MAX + 2 * sizeof(blob),
+	   "so much is queued, and not more");
 	is_int(session_send(a.s, &ask), -ENOBUFS, "then it says so");
-	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &(uint32_t){0}), -ENOBUFS, "a GET is not queued either");
+	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &(uint32_t){0}), -ENOBUFS,
+	       "a GET is not queued either");
 	ok(!session_has_room(a.s), "and there is no room");
 	msg_encode(&ping, &(struct msg){.type = MSG_PING, .id = 1});
-	is_int(session_input(a.s, ping.data, ping.len, 1, WALL), 0, "what would have to be answered is not taken");
+	is_int(session_input(a.s, ping.data, ping.len, 1, WALL), 0,
+	       "what would have to be answered is not taken");
 	session_tick(a.s, 2 * PING_MS, WALL);
-	ok(session_deadline(a.s) > 2 * PING_MS, "a ping that finds no room is not due again at once");
+	ok(session_deadline(a.s) > 2 * PING_MS,
+	   "a ping that finds no room is not due again at once");
 	talk(&a, &b, SIZE_MAX, 2 * PING_MS);
-	ok(session_send(a.s, &ask) == 0 && session_has_room(a.s) == false, "drained: it goes on; one blob is more than bulk may queue");
+	ok(session_send(a.s, &ask) == 0 && session_has_room(a.s) == false,
+	   "drained: it goes on; one blob is more than bulk may queue");
 	talk(&a, &b, 3000, 2 * PING_MS);
 	ok(session_has_room(a.s) && session_open(a.s), "and drained again");
-	is_int(session_input(a.s, ping.data, ping.len, 2 * PING_MS, WALL), ping.len, "input is taken again");
+	is_int(session_input(a.s, ping.data, ping.len, 2 * PING_MS, WALL), ping.len,
+	       "input is taken again");
 	buf_free(&ping);
 	over(&a, &b);
 }
@@ -758,7 +853,8 @@ unread(void)
 		sum += took;
 	is_int(sum, FRAME_HEADER_BYTES + FRAME_BYTES_MAX, "so many bytes, and not more");
 	steps(&a);
-	ok(closed_with(&a, CODE_PROTOCOL, false, "makes no sense"), "which are a frame of nonsense");
+	ok(closed_with(&a, CODE_PROTOCOL, false, "makes no sense"),
+	   "which are a frame of nonsense");
 	is_int(session_input(a.s, zeros, 100, 1, WALL), 100, "a closed session swallows all");
 	buf_free(&head);
 	session_free(a.s);
@@ -779,7 +875,8 @@ bulk(void)
 	while ((room = session_room(b.s, stream)) > 0 && n++ < 100)
 		must(session_data(b.s, stream, bytes, room < sizeof(bytes) ? room : sizeof(bytes)));
 	(void)session_output(b.s, &room);
-	ok(room >= SESSION_BULK_BYTES_MAX && room < SESSION_BULK_BYTES_MAX + 100, "bulk queues 256 KiB, whatever the credit");
+	ok(room >= SESSION_BULK_BYTES_MAX && room < SESSION_BULK_BYTES_MAX + 100,
+	   "bulk queues 256 KiB, whatever the credit");
 	is_int(session_send(b.s, &(struct msg){.type = MSG_ASK}), 0, "and leaves room for control");
 	over(&a, &b);
 }
@@ -799,19 +896,24 @@ byes(void)
 	pair(&a, &b);
 	session_bye(a.s, CODE_DUPLICATE, text);
 	session_bye(a.s, CODE_OK, "no");
-	is_int(session_send(a.s, &(struct msg){.type = MSG_ASK}), -EPIPE, "after a BYE nothing is sent");
-	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &(uint32_t){0}), -EPIPE, "nothing is asked");
-	ok(session_data(a.s, 1, "", 0) == -EPIPE && session_end(a.s, 1, 0) == -EPIPE && session_credit(a.s, 1, 1) == -EPIPE && session_cancel(a.s, 1) == -EPIPE,
+	is_int(session_send(a.s, &(struct msg){.type = MSG_ASK}), -EPIPE,
+	       "after a BYE nothing is sent");
+	is_int(session_get(a.s, &(struct msg){.size = 1}, 1, &(uint32_t){0}), -EPIPE,
+	       "nothing is asked");
+	ok(session_data(a.s, 1, "", 0) == -EPIPE && session_end(a.s, 1, 0) == -EPIPE &&
+		   session_credit(a.s, 1, 1) == -EPIPE && session_cancel(a.s, 1) == -EPIPE,
 	   "and streams are no more");
 	talk(&a, &b, 1, 1);
-	is_int(strlen(session_reason(b.s, &code, &remote)), MSG_TEXT_BYTES_MAX, "a long reason arrives as far as it may");
+	is_int(strlen(session_reason(b.s, &code, &remote)), MSG_TEXT_BYTES_MAX,
+	       "a long reason arrives as far as it may");
 	ok(code == CODE_DUPLICATE && remote, "with its code");
 	over(&a, &b);
 
 	pair(&a, &b);
 	session_bye(a.s, CODE_SHUTDOWN, "");
 	talk(&a, &b, 1, 1);
-	ok(closed_with(&b, CODE_SHUTDOWN, true, msg_code_text(CODE_SHUTDOWN)), "without words the code has some");
+	ok(closed_with(&b, CODE_SHUTDOWN, true, msg_code_text(CODE_SHUTDOWN)),
+	   "without words the code has some");
 	is_str(session_peer(b.s), "web1", "who it was");
 	over(&a, &b);
 }

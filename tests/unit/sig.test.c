@@ -66,7 +66,7 @@ test_bytes(void)
 			    "\x15\xcd\x85\x3d\xfe\x9c\x97\x17"
 			    "\x21\0\0\0\xff\xff\xff\xff\xa4\x0f\x01\x01";
 	struct sig a = sample(), got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct cur c;
 
 	sig_encode(&b, &a);
@@ -98,8 +98,8 @@ decode_exact(const uint8_t *bytes, size_t len, bool *bad)
 static void
 test_damage(void)
 {
-	struct sig a = sample(), zero = { 0 }, got;
-	struct buf b = { 0 };
+	struct sig a = sample(), zero = {0}, got;
+	struct buf b = {0};
 	bool bad, refused = true, changed = true;
 
 	sig_encode(&b, &a);
@@ -126,11 +126,11 @@ test_refused(void)
 		uint8_t byte;
 		bool bad;
 	} as[] = {
-		{ 41, 0x0f, false }, { 41, 0x10, true }, { 42, KIND_SYMLINK, false },
-		{ 42, 4, true },     { 43, 0, false },   { 43, 2, true },
+		{41, 0x0f, false}, {41, 0x10, true}, {42, KIND_SYMLINK, false},
+		{42, 4, true},     {43, 0, false},   {43, 2, true},
 	};
 	struct sig a = sample();
-	struct buf b = { 0 };
+	struct buf b = {0};
 	bool bad;
 
 	for (size_t i = 0; i < ARRAY_LEN(as); i++) {

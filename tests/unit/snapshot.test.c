@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Snapshots: folded into a fresh index, they give an equal one, for random histories and for the awkward states one by one. */
+/* Snapshots: folded into a fresh index, they give an equal one, for random histories and for the
+ * awkward states one by one. */
 #include "config.h"
 
 #include "proto/wal.h"
@@ -62,7 +63,8 @@ differ_records(const struct pathent *a, const struct pathent *b)
 			return "a head";
 		if (k->shown != i->shown)
 			return "which record is shown";
-		if (!vv_eq(&k->r->ctx, &i->r->ctx) || !record_same_content(k->r, i->r) || k->r->hlc != i->r->hlc)
+		if (!vv_eq(&k->r->ctx, &i->r->ctx) || !record_same_content(k->r, i->r) ||
+		    k->r->hlc != i->r->hlc)
 			return "a record's fields";
 	}
 	for (const struct irec *k = b->recs; k != NULL; k = k->next)
@@ -94,7 +96,8 @@ differ_path(const struct pathent *a, const struct pathent *b)
 		return "an intent";
 	if (a->intent == NULL)
 		return NULL;
-	if (!dot_eq(a->intent->dot, b->intent->dot) || a->intent->action != b->intent->action || a->intent->ino != b->intent->ino ||
+	if (!dot_eq(a->intent->dot, b->intent->dot) || a->intent->action != b->intent->action ||
+	    a->intent->ino != b->intent->ino ||
 	    (a->intent->from == NULL) != (b->intent->from == NULL))
 		return "an intent's fields";
 	return NULL;
@@ -135,14 +138,17 @@ differ_lists(const struct index *x, const struct index *y)
 	if (i != NULL || k != NULL)
 		return "the length of the log";
 	for (; p != NULL && q != NULL; p = p->next, q = q->next)
-		if (!dot_eq(p->dot, q->dot) || p->since_ms != q->since_ms || p->flags != q->flags || index_kept_conflict(x, p) != index_kept_conflict(y, q))
+		if (!dot_eq(p->dot, q->dot) || p->since_ms != q->since_ms || p->flags != q->flags ||
+		    index_kept_conflict(x, p) != index_kept_conflict(y, q))
 			return "a kept version";
 	if (p != NULL || q != NULL)
 		return "the length of the store's list";
 	if (x->norigins != y->norigins || x->nmembers != y->nmembers)
 		return "the number of origins or members";
 	for (size_t n = 0; n < x->norigins; n++)
-		if (x->origins[n].id != y->origins[n].id || x->origins[n].store != y->origins[n].store || strcmp(x->origins[n].node, y->origins[n].node) != 0)
+		if (x->origins[n].id != y->origins[n].id ||
+		    x->origins[n].store != y->origins[n].store ||
+		    strcmp(x->origins[n].node, y->origins[n].node) != 0)
 			return "an origin";
 	for (size_t n = 0; n < x->nmembers; n++)
 		if (memcmp(&x->members[n], &y->members[n], sizeof(x->members[n])) != 0)
@@ -159,14 +165,19 @@ differ_numbers(const struct index *x, const struct index *y)
 		return "floor or held";
 	if (memcmp(x->digest, y->digest, sizeof(x->digest)) != 0)
 		return "the digest";
-	if (x->files != y->files || x->bytes != y->bytes || x->dirs != y->dirs || x->tombstones != y->tombstones || x->conflicts != y->conflicts)
+	if (x->files != y->files || x->bytes != y->bytes || x->dirs != y->dirs ||
+	    x->tombstones != y->tombstones || x->conflicts != y->conflicts)
 		return "a total";
-	if (x->kept_bytes != y->kept_bytes || x->kept_files != y->kept_files || x->todo_count != y->todo_count)
+	if (x->kept_bytes != y->kept_bytes || x->kept_files != y->kept_files ||
+	    x->todo_count != y->todo_count)
 		return "a count";
-	if (x->hlc != y->hlc || x->barrier != y->barrier || x->answered != y->answered || x->scanned_ms != y->scanned_ms || x->paused != y->paused)
+	if (x->hlc != y->hlc || x->barrier != y->barrier || x->answered != y->answered ||
+	    x->scanned_ms != y->scanned_ms || x->paused != y->paused)
 		return "a clock or a switch";
-	/* What a gap holds back may be held back longer, never shorter; without gaps both are equal. */
-	if (!dotset_subset(&y->acked, &x->acked) || (x->gaps == NULL && !dotset_eq(&x->acked, &y->acked)))
+	/* What a gap holds back may be held back longer, never shorter; without gaps both are
+	 * equal. */
+	if (!dotset_subset(&y->acked, &x->acked) ||
+	    (x->gaps == NULL && !dotset_eq(&x->acked, &y->acked)))
 		return "acked";
 	return NULL;
 }
@@ -218,12 +229,14 @@ play_known(struct play *p)
 {
 	const char *name = names[pick(p, ARRAY_LEN(names))];
 	uint64_t origin = pick(p, 5);
-	struct record r = rec(name, dot(20 + origin, ++p->seq[origin]), ++p->hlc + pick(p, 20), (uint8_t)pick(p, 4), (uint8_t)pick(p, 5));
+	struct record r = rec(name, dot(20 + origin, ++p->seq[origin]), ++p->hlc + pick(p, 20),
+			      (uint8_t)pick(p, 4), (uint8_t)pick(p, 5));
 
 	if (pick(p, 6) == 0 && record_live(&r))
 		r = import(r);
 	for (unsigned i = 0; i < p->n; i++)
-		if (strcmp((const char *)p->all[i]->path, name) == 0 && (pick(p, 2) == 0 || p->all[i]->dot.origin == r.dot.origin))
+		if (strcmp((const char *)p->all[i]->path, name) == 0 &&
+		    (pick(p, 2) == 0 || p->all[i]->dot.origin == r.dot.origin))
 			after(&r, p->all[i]);
 	if (p->n < ARRAY_LEN(p->all) && (p->all[p->n] = record_dup(&r)) != NULL)
 		p->all[p->n++]->path = (const uint8_t *)name;
@@ -237,7 +250,8 @@ play_own(struct play *p)
 {
 	const char *name = names[pick(p, ARRAY_LEN(names))];
 	struct pathent *e = at(p->x, name);
-	struct record r = rec(name, dot(9, ++p->seq[5]), ++p->hlc, (uint8_t)pick(p, 4), (uint8_t)pick(p, 5));
+	struct record r =
+		rec(name, dot(9, ++p->seq[5]), ++p->hlc, (uint8_t)pick(p, 4), (uint8_t)pick(p, 5));
 
 	if (e != NULL)
 		must(vv_copy(&r.ctx, &e->actx));
@@ -268,11 +282,13 @@ play_applied(struct play *p)
 	struct irec *i = some_head(p, name);
 
 	if (i == NULL || pick(p, 10) == 0)
-		fold_applied(p->x, name, dot(0, 0), pick(p, 2) == 0 ? APPLIED_SHOWN : APPLIED_ABSENT);
+		fold_applied(p->x, name, dot(0, 0),
+			     pick(p, 2) == 0 ? APPLIED_SHOWN : APPLIED_ABSENT);
 	else if (i != index_winner(i->ent) || pick(p, 5) == 0)
 		fold_applied(p->x, name, i->r->dot, 0);
 	else
-		fold_applied(p->x, name, i->r->dot, record_live(i->r) ? APPLIED_SHOWN : APPLIED_ABSENT);
+		fold_applied(p->x, name, i->r->dot,
+			     record_live(i->r) ? APPLIED_SHOWN : APPLIED_ABSENT);
 }
 
 static struct irec *
@@ -288,7 +304,8 @@ unapplied_head(const struct pathent *e)
 static void
 play_settle(struct play *p)
 {
-	for (unsigned round = 0; round < 2; round++) /* what is wanted above follows from what is below */
+	for (unsigned round = 0; round < 2;
+	     round++) /* what is wanted above follows from what is below */
 		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 			struct pathent *e = at(p->x, names[i]);
 			struct dot d = wanted(p->x, names[i]);
@@ -296,7 +313,8 @@ play_settle(struct play *p)
 
 			while (e != NULL && (k = unapplied_head(e)) != NULL)
 				fold_applied(p->x, names[i], k->r->dot, 0);
-			fold_applied(p->x, names[i], d.origin != 0 ? d : dot(0, 0), d.origin != 0 || d.seq != 0 ? APPLIED_SHOWN : APPLIED_ABSENT);
+			fold_applied(p->x, names[i], d.origin != 0 ? d : dot(0, 0),
+				     d.origin != 0 || d.seq != 0 ? APPLIED_SHOWN : APPLIED_ABSENT);
 		}
 }
 
@@ -324,7 +342,11 @@ play_kept(struct play *p)
 	if (pick(p, 3) == 0)
 		fold_at(p->x, ENTRY_PURGED, "", r->dot);
 	else if (pick(p, 4) == 0)
-		fold(p->x, &(struct entry){.type = ENTRY_KEPT, .dot = {0, 1 + pick(p, 5)}, .num = p->hlc, .flags = KEPT_RESCUED, .rec = *r});
+		fold(p->x, &(struct entry){.type = ENTRY_KEPT,
+					   .dot = {0, 1 + pick(p, 5)},
+					   .num = p->hlc,
+					   .flags = KEPT_RESCUED,
+					   .rec = *r});
 	else
 		fold_kept(p->x, r, p->hlc);
 }
@@ -337,15 +359,20 @@ play_intent(struct play *p)
 	if (pick(p, 2) == 0)
 		fold_at(p->x, ENTRY_DROPPED, name, dot(0, 0));
 	else if (pick(p, 3) == 0)
-		fold_intent(p->x, name, dot(3, 3), ACTION_MOVE, pick(p, 9), names[pick(p, ARRAY_LEN(names))]);
+		fold_intent(p->x, name, dot(3, 3), ACTION_MOVE, pick(p, 9),
+			    names[pick(p, ARRAY_LEN(names))]);
 	else
-		fold_intent(p->x, name, pick(p, 2) == 0 ? dot(0, 0) : dot(4, 1), ACTION_TAKE, pick(p, 9), NULL);
+		fold_intent(p->x, name, pick(p, 2) == 0 ? dot(0, 0) : dot(4, 1), ACTION_TAKE,
+			    pick(p, 9), NULL);
 }
 
 static void
 play_odds(struct play *p)
 {
-	struct entry sig = {.type = ENTRY_SIG, .path = (const uint8_t *)"a/b", .path_len = 3, .sig = {.ino = p->hlc, .kind = KIND_FILE}};
+	struct entry sig = {.type = ENTRY_SIG,
+			    .path = (const uint8_t *)"a/b",
+			    .path_len = 3,
+			    .sig = {.ino = p->hlc, .kind = KIND_FILE}};
 	uint64_t lo = 1 + pick(p, 30);
 
 	switch (pick(p, 9)) {
@@ -388,10 +415,17 @@ play(uint64_t seed, unsigned steps, unsigned *snapshots, unsigned *pending)
 	fold_origin(p.x, 9, "self");
 	for (unsigned i = 0; i < steps && why == NULL; i++) {
 		switch (pick(&p, 16)) {
-		case 0: case 1: case 2: case 3: case 4:
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+		case 4:
 			play_known(&p);
 			break;
-		case 5: case 6: case 7: case 8:
+		case 5:
+		case 6:
+		case 7:
+		case 8:
 			play_applied(&p);
 			break;
 		case 9:
@@ -419,7 +453,8 @@ play(uint64_t seed, unsigned steps, unsigned *snapshots, unsigned *pending)
 			why = differ(p.x, y);
 			(*snapshots)++;
 			*pending += y->todo_count > 0;
-			if (pick(&p, 2) == 0 && why == NULL) { /* and on from there, as after a compaction and a restart */
+			if (pick(&p, 2) == 0 && why == NULL) { /* and on from there, as after a
+								  compaction and a restart */
 				struct index *old = p.x;
 
 				p.x = y;
@@ -443,7 +478,8 @@ random_histories(void)
 
 	for (uint64_t seed = 1; seed <= 150; seed++)
 		wrong += play(seed, 160, &snapshots, &pending) != NULL;
-	is_int(wrong, 0, "%u snapshots of 150 random histories, %u of them with something pending", snapshots, pending);
+	is_int(wrong, 0, "%u snapshots of 150 random histories, %u of them with something pending",
+	       snapshots, pending);
 	ok(pending > 100 && pending < snapshots, "both kinds were among them");
 }
 
@@ -453,7 +489,8 @@ static void
 pending_edit(void)
 {
 	struct index *x = fold_index();
-	struct record v1 = rec("f", dot(1, 1), 1, KIND_FILE, 1), v2 = rec("f", dot(1, 2), 2, KIND_FILE, 2);
+	struct record v1 = rec("f", dot(1, 1), 1, KIND_FILE, 1),
+		      v2 = rec("f", dot(1, 2), 2, KIND_FILE, 2);
 
 	after(&v2, &v1);
 	fold_known(x, &v1);
@@ -469,7 +506,8 @@ static void
 older_is_shown(void)
 {
 	struct index *x = fold_index();
-	struct record v1 = rec("f", dot(1, 1), 1, KIND_FILE, 1), v2 = rec("f", dot(1, 2), 2, KIND_FILE, 2);
+	struct record v1 = rec("f", dot(1, 1), 1, KIND_FILE, 1),
+		      v2 = rec("f", dot(1, 2), 2, KIND_FILE, 2);
 
 	after(&v2, &v1);
 	fold_known(x, &v2);
@@ -485,7 +523,8 @@ static void
 shown_and_removed(void)
 {
 	struct index *x = fold_index();
-	struct record v1 = rec("f", dot(1, 1), 1, KIND_FILE, 1), gone = rec("f", dot(1, 2), 2, KIND_ABSENT, 1);
+	struct record v1 = rec("f", dot(1, 1), 1, KIND_FILE, 1),
+		      gone = rec("f", dot(1, 2), 2, KIND_ABSENT, 1);
 
 	fold_known(x, &v1);
 	fold_applied(x, "f", v1.dot, APPLIED_SHOWN);
@@ -504,7 +543,9 @@ static void
 left_and_gaps(void)
 {
 	struct index *x = fold_index(), *y;
-	struct record dir = rec("d", dot(1, 1), 1, KIND_DIR, 0), gone = rec("d", dot(1, 2), 2, KIND_ABSENT, 0), p = rec("p", dot(2, 1), 1, KIND_FILE, 1);
+	struct record dir = rec("d", dot(1, 1), 1, KIND_DIR, 0),
+		      gone = rec("d", dot(1, 2), 2, KIND_ABSENT, 0),
+		      p = rec("p", dot(2, 1), 1, KIND_FILE, 1);
 
 	fold_known(x, &dir);
 	fold_applied(x, "d", dir.dot, APPLIED_SHOWN);
@@ -515,7 +556,9 @@ left_and_gaps(void)
 	fold_known(x, &p);
 	fold_set(x, ENTRY_VECTOR, 7, 1, 3);
 	y = again(x);
-	ok(differ(x, y) == NULL && !dotset_has(&y->acked, dot(7, 1)) && dotset_has(&y->have, dot(7, 3)), "a gap waits on");
+	ok(differ(x, y) == NULL && !dotset_has(&y->acked, dot(7, 1)) &&
+		   dotset_has(&y->have, dot(7, 3)),
+	   "a gap waits on");
 	fold_applied(y, "p", p.dot, APPLIED_SHOWN);
 	ok(dotset_eq(&y->have, &y->acked), "until what was pending is settled");
 	index_free(y);
@@ -541,7 +584,11 @@ sizes(void)
 		snprintf(path, sizeof(path), "dir/%040u", i);
 		r = rec(path, dot(1, i + 1), 1, KIND_FILE, (uint8_t)i);
 		must(index_fold(x, &(struct entry){.type = ENTRY_KNOWN, .rec = r}));
-		must(index_fold(x, &(struct entry){.type = ENTRY_APPLIED, .path = r.path, .path_len = r.path_len, .dot = r.dot, .flags = APPLIED_SHOWN}));
+		must(index_fold(x, &(struct entry){.type = ENTRY_APPLIED,
+						   .path = r.path,
+						   .path_len = r.path_len,
+						   .dot = r.dot,
+						   .flags = APPLIED_SHOWN}));
 	}
 	s = (struct index_snapshot){0};
 	y = fold_index();
@@ -565,7 +612,8 @@ static void
 everything_else(void)
 {
 	struct index *x = fold_index();
-	struct member m = {.name = "web2", .address = "web2:22", .incarnation = 3}, n = {.name = "web3", .removed = 1};
+	struct member m = {.name = "web2", .address = "web2:22", .incarnation = 3},
+		      n = {.name = "web3", .removed = 1};
 	struct record r = rec("f", dot(1, 1), 9, KIND_FILE, 1);
 	struct buf blob = {0};
 
@@ -583,7 +631,9 @@ everything_else(void)
 	fold_applied(x, "implied", dot(0, 0), APPLIED_SHOWN);
 	fold_set(x, ENTRY_FLOOR, 4, 1, 7);
 	fold_set(x, ENTRY_HELD, 4, 9, 9);
-	same_again(x, "members, origins, clock, pause, store, a move, an implied directory, floor, held");
+	same_again(
+		x,
+		"members, origins, clock, pause, store, a move, an implied directory, floor, held");
 	buf_free(&blob);
 	index_free(x);
 }

@@ -45,9 +45,9 @@ struct lab {
 	char dir[64];
 	char dial[4096], attach[4096];
 	char user[64];
-	char sock[128];	 /* the agent's socket at the called side */
-	char hosts[128]; /* the right known_hosts */
-	char key[128];	 /* the right key */
+	char sock[128];    /* the agent's socket at the called side */
+	char hosts[128];   /* the right known_hosts */
+	char key[128];     /* the right key */
 	char hostkey[512]; /* kind and base64 of sshd's key */
 	int port;
 	int listener;
@@ -55,7 +55,6 @@ struct lab {
 };
 
 /* ---- small tools ---- */
-
 
 __attribute__((format(printf, 3, 4))) static void
 put(char *out, size_t size, const char *fmt, ...)
@@ -313,7 +312,7 @@ start_sshd(struct lab *l)
 {
 	char config[128], log[128];
 	char *argv[] = {(char[]){SSHD}, (char[]){"-D"}, (char[]){"-e"},
-			(char[]){"-f"}, config,		NULL};
+			(char[]){"-f"}, config,         NULL};
 	int64_t until = now_ms() + WAIT_MS;
 	int fd;
 
@@ -418,7 +417,7 @@ lab_down(struct lab *l)
 
 struct call {
 	pid_t pid;
-	int fd;	 /* the caller's agent */
+	int fd;  /* the caller's agent */
 	int err; /* dial's standard error */
 	int far; /* the called agent, once accepted; else -1 */
 	pid_t attach;
@@ -651,8 +650,8 @@ bulk_both(struct bulk *b)
 		struct pollfd p[4];
 
 		for (int i = 0; i < 2; i++) {
-			p[2 * i] = (struct pollfd){b[i].sent < BULK_BYTES ? b[i].from : -1,
-						   POLLOUT, 0};
+			p[2 * i] = (struct pollfd){b[i].sent < BULK_BYTES ? b[i].from : -1, POLLOUT,
+						   0};
 			p[2 * i + 1] = (struct pollfd){b[i].ended ? -1 : b[i].to, POLLIN, 0};
 		}
 		if (poll(p, 4, WAIT_MS) <= 0)
@@ -786,14 +785,18 @@ static void
 test_hosts_accepted(const struct lab *l)
 {
 	char path[128], text[4096], other[1024];
-	char *hash[] = {(char[]){"/usr/bin/ssh-keygen"}, (char[]){"-q"}, (char[]){"-H"},
-			(char[]){"-f"},			 path,		 NULL};
+	char *hash[] = {(char[]){"/usr/bin/ssh-keygen"},
+			(char[]){"-q"},
+			(char[]){"-H"},
+			(char[]){"-f"},
+			path,
+			NULL};
 	struct call c;
 
 	public_key(l, "stranger", other, sizeof(other));
 	put(text, sizeof(text),
-	    "junk\nxx\nab %s\n[127.0.0.1]:%d %s\n  a,[127.0.0.1]:%d,b %s host\n",
-	    other, l->port, other, l->port, l->hostkey);
+	    "junk\nxx\nab %s\n[127.0.0.1]:%d %s\n  a,[127.0.0.1]:%d,b %s host\n", other, l->port,
+	    other, l->port, l->hostkey);
 	use_hosts(l, path, sizeof(path), text);
 	c = call_right(l, (struct how){.hosts = path}, "attach 1 n2\n");
 	hang_up(&c);
@@ -1083,9 +1086,8 @@ test_confined(const struct lab *l)
 static int
 attach_alone(const struct lab *l, const char *peer, const char *sock, const char *idle, int in)
 {
-	char *argv[] = {strdup(l->attach),   (char[]){"--peer"}, strdup(peer),
-			(char[]){"--socket"}, strdup(sock),	  (char[]){"--idle"},
-			strdup(idle),	      NULL};
+	char *argv[] = {strdup(l->attach), (char[]){"--peer"}, strdup(peer), (char[]){"--socket"},
+			strdup(sock),      (char[]){"--idle"}, strdup(idle), NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), rc;
 
 	rc = wait_exit(start(argv, in, null, null));
@@ -1100,8 +1102,8 @@ attach_alone(const struct lab *l, const char *peer, const char *sock, const char
 static void
 test_attach(const struct lab *l)
 {
-	static const char *const names[] = {"",	    "A",   "a b", "a_b", "a.b", "a\n", "../x",
-					    "\xc3", "a\"", TOO_LONG};
+	static const char *const names[] = {"",    "A",    "a b",  "a_b", "a.b",
+					    "a\n", "../x", "\xc3", "a\"", TOO_LONG};
 	char longest[ATTACH_NAME_MAX + 1], far[128] = "", want[128];
 	int pair[2], fd;
 
@@ -1131,13 +1133,22 @@ test_attach(const struct lab *l)
 static void
 test_arguments(const struct lab *l)
 {
-	static const char *const bad[][2] = {
-		{"--window", "65535"},	    {"--window", "67108865"},	{"--window", "2M"},
-		{"--window", "-1"},	    {"--connect-timeout", "0"}, {"--port", "65536"},
-		{"--port", "0"},	    {"--host", "-x"},		{"--host", "a b"},
-		{"--user", ""},		    {"--user", "a\nb"},		{"--bind-name", "a b"},
-		{"--bind-name", "a,b"},	    {"--nonsense", "1"},	{"--window", NULL},
-		{"one-word-too-much", NULL}};
+	static const char *const bad[][2] = {{"--window", "65535"},
+					     {"--window", "67108865"},
+					     {"--window", "2M"},
+					     {"--window", "-1"},
+					     {"--connect-timeout", "0"},
+					     {"--port", "65536"},
+					     {"--port", "0"},
+					     {"--host", "-x"},
+					     {"--host", "a b"},
+					     {"--user", ""},
+					     {"--user", "a\nb"},
+					     {"--bind-name", "a b"},
+					     {"--bind-name", "a,b"},
+					     {"--nonsense", "1"},
+					     {"--window", NULL},
+					     {"one-word-too-much", NULL}};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		call_wrong(l, (struct how){.more = {bad[i][0], bad[i][1]}}, DIAL_USAGE, "",

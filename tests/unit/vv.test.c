@@ -35,17 +35,17 @@ must(int rc)
 static struct vv
 random_vv(uint64_t *seed)
 {
-	struct vv v = { 0 };
+	struct vv v = {0};
 
 	for (uint64_t n = draw(seed) % 7; n > 0; n--)
-		must(vv_add(&v, (struct dot){ 1 + draw(seed) % 8, draw(seed) % 5 }));
+		must(vv_add(&v, (struct dot){1 + draw(seed) % 8, draw(seed) % 5}));
 	return v;
 }
 
 static struct vv
 joined(const struct vv *a, const struct vv *b)
 {
-	struct vv v = { 0 };
+	struct vv v = {0};
 
 	must(vv_copy(&v, a));
 	must(vv_join(&v, b));
@@ -64,15 +64,15 @@ sorted(const struct vv *v)
 static void
 test_dots(void)
 {
-	struct dot a = { 1, 9 }, b = { 2, 1 }, c = { 2, 2 };
+	struct dot a = {1, 9}, b = {2, 1}, c = {2, 2};
 
 	ok(dot_cmp(a, b) < 0 && dot_cmp(b, a) > 0, "the origin first");
 	ok(dot_cmp(b, c) < 0 && dot_cmp(c, b) > 0, "then the number");
 	ok(dot_cmp(b, b) == 0 && dot_eq(b, b) && !dot_eq(b, c) && !dot_eq(a, c), "equal");
-	ok(dot_cmp((struct dot){ UINT64_MAX, 1 }, (struct dot){ 1, UINT64_MAX }) > 0,
+	ok(dot_cmp((struct dot){UINT64_MAX, 1}, (struct dot){1, UINT64_MAX}) > 0,
 	   "the order is unsigned");
-	ok(dot_none((struct dot){ 0, 0 }) && !dot_none((struct dot){ 0, 1 }) &&
-		   !dot_none((struct dot){ 1, 0 }),
+	ok(dot_none((struct dot){0, 0}) && !dot_none((struct dot){0, 1}) &&
+		   !dot_none((struct dot){1, 0}),
 	   "none is both zero");
 }
 
@@ -83,11 +83,11 @@ test_text(void)
 		struct dot d;
 		const char *text;
 	} as[] = {
-		{ { 0, 0 }, "0000000000000000-0" },
-		{ { 1, 1 }, "0000000000000001-1" },
-		{ { 0xabcdef, 0x10 }, "0000000000abcdef-10" },
-		{ { 0x0123456789abcdefu, 0xfedcba }, "0123456789abcdef-fedcba" },
-		{ { UINT64_MAX, UINT64_MAX }, "ffffffffffffffff-ffffffffffffffff" },
+		{{0, 0}, "0000000000000000-0"},
+		{{1, 1}, "0000000000000001-1"},
+		{{0xabcdef, 0x10}, "0000000000abcdef-10"},
+		{{0x0123456789abcdefu, 0xfedcba}, "0123456789abcdef-fedcba"},
+		{{UINT64_MAX, UINT64_MAX}, "ffffffffffffffff-ffffffffffffffff"},
 	};
 	char text[DOT_TEXT_BYTES];
 	struct dot d;
@@ -126,7 +126,7 @@ test_text_refused(void)
 		"0000000000000001-10000000000000000",
 		"0000000000000001-1\n",
 	};
-	struct dot d = { 7, 7 };
+	struct dot d = {7, 7};
 
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		is_int(dot_parse(refused[i], &d), -EINVAL, "refused: '%s'", refused[i]);
@@ -138,7 +138,7 @@ static void
 test_text_flips(void)
 {
 	char text[DOT_TEXT_BYTES], again[DOT_TEXT_BYTES];
-	struct dot d = { 0x1f2e3d4c5b6a7988u, 0x9a0b }, got;
+	struct dot d = {0x1f2e3d4c5b6a7988u, 0x9a0b}, got;
 	bool good = true;
 
 	dot_text(d, text);
@@ -160,18 +160,18 @@ test_text_flips(void)
 static void
 test_add(void)
 {
-	struct vv v = { 0 };
+	struct vv v = {0};
 
-	ok(vv_get(&v, 5) == 0 && !vv_covers(&v, (struct dot){ 5, 1 }), "empty covers nothing");
-	must(vv_add(&v, (struct dot){ 5, 3 }));
-	must(vv_add(&v, (struct dot){ 2, 7 }));
-	must(vv_add(&v, (struct dot){ 9, DOT_SEQ_MAX }));
-	must(vv_add(&v, (struct dot){ 5, 2 }));
+	ok(vv_get(&v, 5) == 0 && !vv_covers(&v, (struct dot){5, 1}), "empty covers nothing");
+	must(vv_add(&v, (struct dot){5, 3}));
+	must(vv_add(&v, (struct dot){2, 7}));
+	must(vv_add(&v, (struct dot){9, DOT_SEQ_MAX}));
+	must(vv_add(&v, (struct dot){5, 2}));
 	ok(v.n == 3 && sorted(&v) && vv_get(&v, 5) == 3, "a lower number changes nothing");
-	ok(vv_covers(&v, (struct dot){ 5, 1 }) && vv_covers(&v, (struct dot){ 5, 3 }), "covered");
-	ok(!vv_covers(&v, (struct dot){ 5, 4 }) && !vv_covers(&v, (struct dot){ 4, 1 }),
+	ok(vv_covers(&v, (struct dot){5, 1}) && vv_covers(&v, (struct dot){5, 3}), "covered");
+	ok(!vv_covers(&v, (struct dot){5, 4}) && !vv_covers(&v, (struct dot){4, 1}),
 	   "not covered: above, and of another origin");
-	must(vv_add(&v, (struct dot){ 7, 0 }));
+	must(vv_add(&v, (struct dot){7, 0}));
 	ok(v.n == 3 && sorted(&v), "number 0 adds no entry");
 	vv_free(&v);
 	ok(v.n == 0 && !v.e, "freed is empty");
@@ -182,14 +182,14 @@ static void
 test_model(void)
 {
 	enum { ORIGINS = 300 };
-	uint64_t seed = SEED, model[ORIGINS] = { 0 };
-	struct vv v = { 0 };
+	uint64_t seed = SEED, model[ORIGINS] = {0};
+	struct vv v = {0};
 	bool same = true;
 
 	for (unsigned i = 0; i < 5000; i++) {
 		uint64_t origin = draw(&seed) % ORIGINS, seq = 1 + draw(&seed) % 1000;
 
-		must(vv_add(&v, (struct dot){ origin + 1, seq }));
+		must(vv_add(&v, (struct dot){origin + 1, seq}));
 		if (model[origin] < seq)
 			model[origin] = seq;
 	}
@@ -256,10 +256,10 @@ test_laws(void)
 static void
 test_copy(void)
 {
-	struct vv a = { 0 }, b = { 0 }, none = { 0 };
+	struct vv a = {0}, b = {0}, none = {0};
 
-	must(vv_add(&a, (struct dot){ 1, 1 }));
-	must(vv_add(&a, (struct dot){ 2, 2 }));
+	must(vv_add(&a, (struct dot){1, 1}));
+	must(vv_add(&a, (struct dot){2, 2}));
 	must(vv_copy(&b, &a));
 	ok(vv_eq(&a, &b) && a.e != b.e, "a copy is its own");
 	must(vv_copy(&b, &b));
@@ -278,12 +278,12 @@ test_bytes(void)
 	const char want[] = "\x02\x00"
 			    "\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0"
 			    "\x04\0\0\0\0\0\0\x80\x05\0\0\0\0\0\0\0";
-	struct vv v = { 0 }, got;
-	struct buf b = { 0 };
+	struct vv v = {0}, got;
+	struct buf b = {0};
 	struct cur c;
 
-	must(vv_add(&v, (struct dot){ 0x8000000000000004u, 5 }));
-	must(vv_add(&v, (struct dot){ 1, 3 }));
+	must(vv_add(&v, (struct dot){0x8000000000000004u, 5}));
+	must(vv_add(&v, (struct dot){1, 3}));
 	vv_encode(&b, &v);
 	ok(b.len == sizeof(want) - 1 && memcmp(b.data, want, b.len) == 0, "the bytes");
 	c = cur_of(b.data, b.len);
@@ -314,12 +314,12 @@ decode_exact(const uint8_t *bytes, size_t len, struct vv *out)
 static void
 test_damage(void)
 {
-	struct vv v = { 0 }, got;
-	struct buf b = { 0 }, again = { 0 };
+	struct vv v = {0}, got;
+	struct buf b = {0}, again = {0};
 	bool refused = true, stable = true;
 
 	for (uint64_t i = 1; i <= 3; i++)
-		must(vv_add(&v, (struct dot){ i * 1000, i }));
+		must(vv_add(&v, (struct dot){i * 1000, i}));
 	vv_encode(&b, &v);
 	for (size_t n = 0; n < b.len; n++) {
 		refused = decode_exact(b.data, n, &got) == -EPROTO && refused;
@@ -347,7 +347,7 @@ test_damage(void)
 static int
 decode_two(struct dot d, struct dot e)
 {
-	struct buf b = { 0 };
+	struct buf b = {0};
 	struct vv v;
 	int rc;
 
@@ -365,27 +365,27 @@ decode_two(struct dot d, struct dot e)
 static void
 test_refused(void)
 {
-	struct dot one = { 1, 1 }, two = { 2, 1 };
+	struct dot one = {1, 1}, two = {2, 1};
 
 	is_int(decode_two(one, two), 0, "two in order");
 	is_int(decode_two(two, one), -EPROTO, "not sorted");
 	is_int(decode_two(one, one), -EPROTO, "the same origin twice");
-	is_int(decode_two((struct dot){ 0, 1 }, two), -EPROTO, "origin 0");
-	is_int(decode_two(one, (struct dot){ 2, 0 }), -EPROTO, "number 0");
-	is_int(decode_two(one, (struct dot){ 2, DOT_SEQ_MAX }), 0, "the highest number");
-	is_int(decode_two(one, (struct dot){ 2, DOT_SEQ_MAX + 1 }), -EPROTO, "one above it");
+	is_int(decode_two((struct dot){0, 1}, two), -EPROTO, "origin 0");
+	is_int(decode_two(one, (struct dot){2, 0}), -EPROTO, "number 0");
+	is_int(decode_two(one, (struct dot){2, DOT_SEQ_MAX}), 0, "the highest number");
+	is_int(decode_two(one, (struct dot){2, DOT_SEQ_MAX + 1}), -EPROTO, "one above it");
 }
 
 /* A vector of n entries, made without n sorted inserts. */
 static struct vv
 long_vv(uint32_t n)
 {
-	struct vv v = { .e = calloc(n, sizeof(*v.e)), .n = n, .cap = n };
+	struct vv v = {.e = calloc(n, sizeof(*v.e)), .n = n, .cap = n};
 
 	if (!v.e)
 		abort();
 	for (uint32_t i = 0; i < n; i++)
-		v.e[i] = (struct dot){ i + 1, 1 };
+		v.e[i] = (struct dot){i + 1, 1};
 	return v;
 }
 
@@ -393,7 +393,7 @@ static void
 test_limit(void)
 {
 	struct vv v = long_vv(VV_ENTRIES_MAX + 1), got;
-	struct buf b = { 0 };
+	struct buf b = {0};
 
 	vv_encode(&b, &v);
 	ok(b.failed, "one entry too many is not written");
