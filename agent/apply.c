@@ -132,7 +132,7 @@ wanted_elsewhere(const struct apply *a, struct task *t, const struct plan *p)
 {
 	const struct irec *shown = t->ent->shown;
 
-	if (p->what != PLAN_ACT || p->action != ACTION_TAKE || p->room ||
+	if (shown == NULL || p->what != PLAN_ACT || p->action != ACTION_TAKE || p->room ||
 	    shown->r->kind != KIND_FILE || t->holds >= HOLDS_MAX)
 		return false;
 	return map_find(&a->wanted, bytes_get_u64(shown->r->hash), wanted_match, shown->r->hash) !=

@@ -4,6 +4,7 @@
 
 #include "agent/members.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -101,6 +102,7 @@ public_key(const char *path, char out[MEMBER_KEY_BYTES_MAX + 1], char *err, size
 	if (r < 0) {
 		snprintf(err, err_len, "%s: cannot be read: %s", path, strerror(-r));
 	} else {
+		assert(p != NULL); /* read_file ends every text with a zero */
 		n = strcspn(p, " ");
 		n += p[n] == ' ' ? 1 + strcspn(p + n + 1, " \r\n") : 0;
 		if (strncmp(p, "ssh-ed25519 ", 12) != 0 || n > MEMBER_KEY_BYTES_MAX) {

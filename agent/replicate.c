@@ -205,7 +205,7 @@ inline_content(struct node *n, const struct record *r)
 	struct tfile *f;
 	ssize_t got;
 
-	if (r->kind != KIND_FILE || (r->flags & RECORD_MOVED) != 0 ||
+	if (r->kind != KIND_FILE || (r->flags & (RECORD_MOVED | RECORD_IMPORT)) != 0 ||
 	    r->size > n->conf->inline_max || r->size > MSG_INLINE_BYTES_MAX ||
 	    serve_open(n, r->hash, r->size, &f, NULL) < 0)
 		return NULL;

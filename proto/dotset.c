@@ -4,6 +4,7 @@
 
 #include "proto/dotset.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,7 @@ replace(struct dotspans *o, uint32_t i, uint32_t j, struct dotspan by)
 {
 	if (i == j && reserve_spans(o, (uint64_t)o->n + 1) < 0)
 		return -ENOMEM;
+	assert(o->span != NULL);
 	if (j != i + 1)
 		memmove(o->span + i + 1, o->span + j, (o->n - j) * sizeof(*o->span));
 	o->span[i] = by;
@@ -195,7 +197,10 @@ add_span(struct dotspans *o, struct dotspan by)
 	/* From the first span that overlaps or touches to the first one that is clear above. */
 	uint32_t i = lower_span(o, by.lo - 1), j;
 
-	if (i == o->n || o->span[i].lo > by.hi + 1)
+	if (i == o->n)
+		return replace(o, i, i, by);
+	assert(o->span != NULL);
+	if (o->span[i].lo > by.hi + 1)
 		return replace(o, i, i, by);
 	j = lower_span(o, by.hi + 1);
 	if (j < o->n && o->span[j].lo <= by.hi + 1)

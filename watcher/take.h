@@ -10,8 +10,7 @@
 #include "watcher/dirty.h"
 
 #define TAKE_BATCH_MAX 256          /* names in one batch */
-#define TAKE_LARGE_BYTES (8u << 20) /* a file above this is a batch of its own, on the other lane  \
-				     */
+#define TAKE_LARGE_BYTES (8u << 20) /* a larger file is a batch of its own, on the other lane */
 #define TAKE_EACH_MAX                                                                              \
 	4 /* up to so many files are synced one by one; above it one syncfs does all */
 #define TAKE_GRAIN_NS                                                                              \

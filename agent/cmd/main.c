@@ -276,6 +276,7 @@ cmd_reload(struct command *c)
 {
 	char path[4200], text[2048];
 	const char *p;
+	long pid;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/watcher.json", c->conf->run);
@@ -284,8 +285,9 @@ cmd_reload(struct command *c)
 		text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
 		fclose(f);
 		p = strstr(text, "\"pid\":");
-		if (p != NULL && atoi(p + 6) > 1)
-			(void)kill(atoi(p + 6), SIGHUP);
+		pid = p != NULL ? strtol(p + 6, NULL, 10) : 0;
+		if (pid > 1)
+			(void)kill((pid_t)pid, SIGHUP);
 	}
 	return ask(c, "reload", NULL, 0, false);
 }

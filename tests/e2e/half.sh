@@ -43,7 +43,7 @@ for n in n2 n3; do
 done
 python3 "$T/write.py" "$(media n1)/slow.bin" 50000000 500 10 >"$T/versions"
 check_soon "the slow file arrives" in_sync n1
-for i in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
 	python3 "$T/write.py" "$(media n1)/quick.bin" 400000 50 0.2 >>"$T/versions"
 done
 check_soon "the last version of the quick one arrives" in_sync n1

@@ -63,6 +63,7 @@ check_soon "a stranger's first line is refused" logged 'attach.refused.*header'
 talk stranger
 check_soon "a name that is no member is refused" logged 'attach.refused.*peer=mallory'
 check "and counted" counted identity
+"$lab" cut "$T/lab" n1 n2 # or the honest connection would be kept and the other one closed for that alone
 talk version
 check_soon "a protocol version that is not spoken" logged 'peer.closed.*version'
 talk name
@@ -79,6 +80,7 @@ for what in traversal absolute marker; do
 done
 check "counted as protocol errors" counted protocol
 check "nothing appeared outside the root" test ! -e "$T/lab/n1/x"
+"$lab" heal "$T/lab" n1 n2
 check "the honest peer is served" still_works first
 
 # SSH: a changed host key, an unknown user key, an RSA key.

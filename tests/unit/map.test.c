@@ -79,8 +79,8 @@ hashes(void)
 	uint64_t seen[41];
 	unsigned same = 0, weak = 0;
 
-	for (uint8_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = i;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)i;
 	for (size_t n = 0; n <= sizeof(bytes); n++) {
 		seen[n] = map_hash(1, bytes, n);
 		same += map_hash(2, bytes, n) == seen[n];

@@ -83,7 +83,9 @@ same(const struct msg *m, const struct msg *got)
 static void
 there_and_back(const struct buf *spans)
 {
-	for (uint8_t type = 1; type < TYPES; type++) {
+	for (int t = 1; t < TYPES; t++) {
+		uint8_t type = (uint8_t)t;
+
 		struct msg m = sample(type, spans), got;
 		struct buf b = {0};
 		unsigned taken = 0;
@@ -126,7 +128,9 @@ there_and_back(const struct buf *spans)
 static void
 flips(const struct buf *spans)
 {
-	for (uint8_t type = 1; type < TYPES; type++) {
+	for (int t = 1; t < TYPES; t++) {
+		uint8_t type = (uint8_t)t;
+
 		struct msg m = sample(type, spans), got;
 		struct buf b = {0};
 		unsigned wrong = 0, refused = 0;

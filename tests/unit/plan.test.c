@@ -3,6 +3,8 @@
  * everything. */
 #include "config.h"
 
+#include <assert.h>
+
 #include "agent/plan.h"
 
 #include "tests/fold.h"
@@ -234,6 +236,7 @@ obey(struct index *x, const char *path, unsigned *wrong)
 		*wrong += deal(x, path, false) == 0;
 		return true;
 	case PLAN_KEEP:
+		assert(p.rec != NULL);
 		fold_kept(x, p.rec->r, 1);
 		fold_applied(x, path, d, 0);
 		return true;

@@ -350,7 +350,7 @@ test_flags_and_modes(void)
 
 	for (unsigned bit = 0; bit < 8; bit++) {
 		r.flags = (uint8_t)(1u << bit);
-		is_int(verdict(&r), bit == 0 ? 0 : -EPROTO, "flag bit %u", bit);
+		is_int(verdict(&r), bit <= 1 ? 0 : -EPROTO, "flag bit %u", bit);
 	}
 	r.flags = 0;
 	for (unsigned bit = 0; bit < 16; bit++) {

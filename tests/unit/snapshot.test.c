@@ -151,6 +151,8 @@ differ_lists(const struct index *x, const struct index *y)
 		    strcmp(x->origins[n].node, y->origins[n].node) != 0)
 			return "an origin";
 	for (size_t n = 0; n < x->nmembers; n++)
+		/* Both were decoded into zeroed structs.
+		 * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
 		if (memcmp(&x->members[n], &y->members[n], sizeof(x->members[n])) != 0)
 			return "a member";
 	return NULL;
