@@ -15,7 +15,10 @@
 #include "agent/serve.h"
 #include "agent/syncer.h"
 
-#define TRIED_MAX 8               /* peers that failed this content before it is given up for now */
+#define TRIED_MAX 8  /* peers that failed this content before it is given up for now */
+#define LOOK_MS 1000 /* what waits is looked at so often, whatever events there were */
+#define STALL_MS                                                                                   \
+	30000 /* a stream that brings nothing for so long is given up and asked elsewhere */
 #define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
 
 /* A fetch under way. */
@@ -34,6 +37,7 @@ struct active {
 	bool delta;
 	bool no_delta; /* a delta failed or was useless: whole, from now on */
 	bool large;
+	uint64_t moved_ms;            /* when it was asked for, or bytes last came */
 	bool wrong;                   /* some content came and had another hash */
 	const char *tried[TRIED_MAX]; /* names of peers: live as long as the exchange */
 	unsigned ntried;
@@ -51,7 +55,7 @@ struct fetch {
 		low; /* waiting: not begun, or no peer has it at the moment */
 	bool peers_changed;
 	bool running;
-	uint64_t retry_ms;
+	uint64_t look_ms;
 };
 
 static void begin(struct active *a);
@@ -243,6 +247,7 @@ ask(struct active *a, struct peer *p)
 	a->link = p->link;
 	a->granted = credit;
 	a->arrived = 0;
+	a->moved_ms = a->f->n->now_ms;
 	a->ended = false;
 	a->good = false;
 	a->then = STAY;
@@ -328,10 +333,13 @@ grant(struct active *a)
 	room = window(a->link);
 	want = a->delta ? a->j->rec->size + SMALL_BYTES : a->j->rec->size - a->offset;
 	used = in_flight(a->f, a->link, &streams);
-	if (a->granted >= want || used >= room || a->granted - a->arrived >= room / 2)
+	if (a->granted >= want || (used >= room && a->granted > a->arrived) ||
+	    a->granted - a->arrived >= room / 2)
 		return;
 	want -= a->granted;
-	room -= used;
+	/* A stream that has nothing left on its way gets a little in any case, or nothing would
+	 * ever wake it. */
+	room = used < room ? room - used : MSG_DATA_BYTES_MAX;
 	want = want < room ? want : room;
 	if (session_credit(link_session(a->link), a->stream, (uint32_t)want) == 0)
 		a->granted += want;
@@ -548,6 +556,7 @@ fetch_data(struct fetch *f, struct link *l, const struct msg *m)
 	if (a == NULL)
 		return;
 	a->arrived += m->len;
+	a->moved_ms = f->n->now_ms;
 	if (p != NULL && a->delta)
 		p->delta_in += m->len;
 	else if (p != NULL)
@@ -630,9 +639,37 @@ fetch_peers_changed(struct fetch *f)
 	f->peers_changed = true;
 }
 
+/* Streams that bring nothing are given up; what is there is kept. A delta may take its time over
+ * there. */
+static void
+give_up_stalled(struct fetch *f)
+{
+	struct active *next;
+
+	for (struct active *a = f->active.first; a != NULL; a = next) {
+		next = a->next;
+		if (a->link == NULL || a->ended ||
+		    f->n->now_ms - a->moved_ms < (a->delta ? 10 : 1) * STALL_MS)
+			continue;
+		LOG(f->n->log, LOG_WARN, "fetch.stalled",
+		    "nothing came for too long: asked elsewhere", log_s("peer", a->j->from),
+		    log_b("path", a->j->rec->path, a->j->rec->path_len));
+		(void)!session_cancel(link_session(a->link), a->stream);
+		a->link = NULL;
+		a->ended = true;
+		a->good = false;
+		intake_restart(a->in); /* READY follows */
+	}
+}
+
 void
 fetch_tick(struct fetch *f)
 {
+	if (f->n->now_ms >= f->look_ms) {
+		f->look_ms = f->n->now_ms + LOOK_MS;
+		f->peers_changed = f->peers_changed || f->waiting.n + f->low.n > 0;
+		give_up_stalled(f);
+	}
 	if (f->peers_changed)
 		run(f);
 }
@@ -640,9 +677,11 @@ fetch_tick(struct fetch *f)
 uint64_t
 fetch_deadline(const struct fetch *f)
 {
-	return f->peers_changed && f->active.n < FETCH_ACTIVE_MAX && f->waiting.n + f->low.n > 0
-		       ? 0
-		       : UINT64_MAX;
+	size_t waiting = f->waiting.n + f->low.n;
+
+	if (f->peers_changed && f->active.n < FETCH_ACTIVE_MAX && waiting > 0)
+		return 0;
+	return f->active.n + waiting > 0 ? f->look_ms : UINT64_MAX;
 }
 
 struct fetch *
