@@ -431,12 +431,13 @@ const uint8_t *
 intake_signature(struct intake *in, size_t max, size_t *len, bool *last)
 {
 	size_t left = in->signature.len - in->signature_at;
-	const uint8_t *at = in->signature.data + in->signature_at;
+	const uint8_t *at;
 
 	*len = 0;
 	*last = false;
 	if (!in->signature_ready || left == 0)
 		return NULL;
+	at = in->signature.data + in->signature_at;
 	*len = left < max ? left : max;
 	in->signature_at += *len;
 	*last = *len == left;
