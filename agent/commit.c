@@ -13,7 +13,7 @@
 #define COMMIT_LOCKED_MAX 128  /* locked jobs a round: bounds how long the lock is held */
 #define COMMIT_NOSPACE_MS 1000 /* between tries to append on a full disk */
 
-enum commit_state { IDLE, LOCKING, SYNCING, PUT_OFF, DEAD };
+enum commit_state { IDLE, LOCKING, SYNCING, PUT_OFF, COMPACTING, DEAD };
 
 struct done_list {
 	struct commit_done *first, **last;
@@ -33,10 +33,12 @@ struct commit {
 	int job_error;
 	bool poked;
 	uint64_t now_ms, retry_ms;
-	int (*snapshot)(void *arg, struct buf *out);
+	int (*snapshot)(void *arg, bool first, struct buf *out);
 	void *snapshot_arg;
 	uint64_t (*wall_ms)(void *arg);
-	uint64_t compact_at;
+	uint64_t compact_at; /* not before the file is so large */
+	bool compacting;
+	struct buf piece; /* of the live state, on its way to the new generation */
 };
 
 static void
@@ -54,6 +56,7 @@ die(struct commit *c, const char *what, int error)
 }
 
 static void round_begin(struct commit *c);
+static void compact_next(struct commit *c, bool first);
 
 static bool
 wanted(const struct commit *c)
@@ -68,7 +71,7 @@ round_end(struct commit *c)
 	struct commit_done *d = c->settled.first;
 
 	list_init(&c->settled);
-	c->state = IDLE;
+	c->state = c->compacting ? COMPACTING : IDLE;
 	c->owner.durable(c->owner.arg, c->owner.index_lsn(c->owner.arg));
 	while (d != NULL) {
 		struct commit_done *next = d->next;
@@ -76,11 +79,13 @@ round_end(struct commit *c)
 		d->done(d);
 		d = next;
 	}
-	if (c->state == IDLE && wanted(c))
+	if (c->state == COMPACTING)
+		compact_next(c, true);
+	else if (c->state == IDLE && wanted(c))
 		round_begin(c);
 }
 
-/* ---- compaction ---- */
+/* ---- compaction: rounds stand still, the lock is free until the end ---- */
 
 static bool
 compaction_due(const struct commit *c)
@@ -93,15 +98,119 @@ compaction_due(const struct commit *c)
 	return c->snapshot != NULL && i->size > 2 * base && i->size > c->compact_at;
 }
 
+/* The end of a round, under the lock: is it time? */
 static void
-compact(struct commit *c)
+compact_begin(struct commit *c)
 {
-	int r;
-
 	if (!compaction_due(c))
 		return;
-	r = wal_compact(c->wal, c->wall_ms(c->snapshot_arg), c->snapshot, c->snapshot_arg);
-	c->compact_at = r < 0 ? wal_info(c->wal)->size + COMMIT_COMPACT_BYTES_MIN : 0;
+	c->compacting = wal_compact_begin(c->wal, c->wall_ms(c->snapshot_arg)) == 0;
+	c->compact_at = c->compacting ? 0 : wal_info(c->wal)->size + COMMIT_COMPACT_BYTES_MIN;
+}
+
+/* Over, one way or the other. After a failure, a full disk say, it is tried again later. */
+static void
+compact_over(struct commit *c, int error)
+{
+	wal_compact_abort(c->wal);
+	buf_free(&c->piece);
+	c->compacting = false;
+	c->compact_at = error < 0 ? wal_info(c->wal)->size + COMMIT_COMPACT_BYTES_MIN : 0;
+	c->state = IDLE;
+	c->poked = true;
+	round_begin(c);
+}
+
+static void
+compact_step(struct commit *c, void (*run)(struct work_job *j), void (*done)(struct work_job *j))
+{
+	c->job = (struct work_job){.run = run, .done = done};
+	work_submit(c->work, &c->job);
+}
+
+static void
+finish_run(struct work_job *j)
+{
+	struct commit *c = (struct commit *)((char *)j - offsetof(struct commit, job));
+
+	c->job_error = wal_compact_finish(c->wal);
+}
+
+static void
+finish_done(struct work_job *j)
+{
+	struct commit *c = (struct commit *)((char *)j - offsetof(struct commit, job));
+
+	wal_unlock(c->wal);
+	compact_over(c, c->job_error);
+}
+
+static void
+compact_locked(struct work_job *j)
+{
+	struct commit *c = (struct commit *)((char *)j - offsetof(struct commit, job));
+	int r = c->job_error;
+
+	if (r == 0)
+		r = wal_catchup(c->wal);
+	if (r < 0)
+		die(c, "the WAL could not be read", r);
+	else
+		compact_step(c, finish_run, finish_done);
+}
+
+static void
+check_run(struct work_job *j)
+{
+	struct commit *c = (struct commit *)((char *)j - offsetof(struct commit, job));
+
+	c->job_error = wal_compact_check(c->wal);
+}
+
+static void lock_run(struct work_job *j);
+
+static void
+check_done(struct work_job *j)
+{
+	struct commit *c = (struct commit *)((char *)j - offsetof(struct commit, job));
+
+	if (c->job_error < 0)
+		compact_over(c, c->job_error);
+	else
+		compact_step(c, lock_run, compact_locked);
+}
+
+static void
+put_run(struct work_job *j)
+{
+	struct commit *c = (struct commit *)((char *)j - offsetof(struct commit, job));
+
+	c->job_error = wal_compact_put(c->wal, &c->piece);
+}
+
+static void
+put_done(struct work_job *j)
+{
+	struct commit *c = (struct commit *)((char *)j - offsetof(struct commit, job));
+
+	if (c->job_error < 0)
+		compact_over(c, c->job_error);
+	else
+		compact_next(c, false);
+}
+
+/* The index stands still as long as rounds do: its state goes out piece by piece. */
+static void
+compact_next(struct commit *c, bool first)
+{
+	int r = c->snapshot(c->snapshot_arg, first, &c->piece);
+
+	if (r < 0)
+		compact_over(c, r);
+	else if (c->piece.len > 0)
+		compact_step(c, put_run, put_done);
+	else
+		compact_step(c, check_run, check_done);
 }
 
 /* ---- the round ---- */
@@ -116,7 +225,7 @@ synced(struct work_job *j)
 		return;
 	}
 	buf_reset(&c->writing);
-	compact(c);
+	compact_begin(c);
 	wal_unlock(c->wal);
 	round_end(c);
 }
@@ -257,6 +366,7 @@ commit_free(struct commit *c)
 		return;
 	buf_free(&c->next);
 	buf_free(&c->writing);
+	buf_free(&c->piece);
 	free(c);
 }
 
@@ -313,8 +423,8 @@ commit_deadline(const struct commit *c)
 }
 
 void
-commit_compaction(struct commit *c, int (*snapshot)(void *arg, struct buf *out), void *arg,
-		  uint64_t (*wall_ms)(void *arg))
+commit_compaction(struct commit *c, int (*snapshot)(void *arg, bool first, struct buf *out),
+		  void *arg, uint64_t (*wall_ms)(void *arg))
 {
 	c->snapshot = snapshot;
 	c->snapshot_arg = arg;

@@ -12,10 +12,10 @@ struct work;
 /*
  * IDLE -> LOCKING (a worker waits for the lock) -> in the loop thread: catch up, run the locked
  * jobs, append everything that was put -> SYNCING (a worker) -> unlock, call the done callbacks ->
- * IDLE or again. What is put while a round is under way waits for the next: batches are of one
- * entry when idle and of hundreds when flooded, by themselves. A failed catch-up, append or sync is
- * fatal (fail stop): `fatal` is called once, nothing is called after it. -ENOSPC on append is not
- * fatal: the round is put off and tried again (commit_tick).
+ * IDLE or again, or COMPACTING. What is put while a round is under way waits for the next: batches
+ * are of one entry when idle and of hundreds when flooded, by themselves. A failed catch-up, append
+ * or sync is fatal (fail stop): `fatal` is called once, nothing is called after it. -ENOSPC on
+ * append is not fatal: the round is put off and tried again (commit_tick).
  */
 struct commit;
 
@@ -50,10 +50,14 @@ bool commit_idle(const struct commit *c);
 /* Time for a retry after -ENOSPC, and for compaction when it is due. */
 void commit_tick(struct commit *c, uint64_t now_ms);
 uint64_t commit_deadline(const struct commit *c);
-/* Compacts at the end of the next round if the file is over twice its live size and over
- * WAL_COMPACT_BYTES_MIN. */
+/*
+ * After a round that leaves the file over twice its live size and over COMMIT_COMPACT_BYTES_MIN it
+ * is compacted: rounds stand still, so that the index does; its state is written without the lock,
+ * which the watcher goes on using; then the lock is taken for what was appended meanwhile and the
+ * rename. snapshot gives the next piece; first: from the beginning; leaves it empty at the end.
+ */
 #define COMMIT_COMPACT_BYTES_MIN (16u * 1024 * 1024)
-void commit_compaction(struct commit *c, int (*snapshot)(void *arg, struct buf *out), void *arg,
-		       uint64_t (*wall_ms)(void *arg));
+void commit_compaction(struct commit *c, int (*snapshot)(void *arg, bool first, struct buf *out),
+		       void *arg, uint64_t (*wall_ms)(void *arg));
 
 #endif

@@ -100,8 +100,10 @@ on_timer(void *arg)
 static void
 on_notify_event(void *arg, const struct notify_event *e)
 {
-	(void)arg;
-	(void)e;
+	struct agent *a = arg;
+
+	if ((e->mask & NOTIFY_OVERFLOW) != 0 || strcmp(e->name, "wal") == 0)
+		node_wal_changed(a->node);
 }
 
 static void
@@ -111,7 +113,6 @@ on_notify(void *arg, uint32_t events)
 
 	(void)events;
 	(void)notify_read(a->notify, on_notify_event, a);
-	node_wal_changed(a->node);
 }
 
 static void
@@ -190,10 +191,10 @@ take_lock(struct agent *a)
 	return a->lock < 0 ? a->lock : 0;
 }
 
+/* By its directory: the name is another file after each compaction. */
 static int
 watch_wal(struct agent *a)
 {
-	char path[4096];
 	int r;
 
 	a->notify = notify_new();
@@ -202,12 +203,12 @@ watch_wal(struct agent *a)
 			 "no inotify instance: raise fs.inotify.max_user_instances");
 		return -EMFILE;
 	}
-	snprintf(path, sizeof(path), "%s/wal", a->conf->state);
-	r = notify_add(a->notify, path, NOTIFY_MODIFY);
+	r = notify_add(a->notify, a->conf->state, NOTIFY_MODIFY | NOTIFY_MOVED_TO);
 	if (r >= 0)
 		r = loop_fd_add(a->loop, notify_fd(a->notify), EPOLLIN, on_notify, a);
 	if (r < 0)
-		snprintf(a->err, sizeof(a->err), "%s: cannot be watched: %s", path, strerror(-r));
+		snprintf(a->err, sizeof(a->err), "%s: cannot be watched: %s", a->conf->state,
+			 strerror(-r));
 	return r;
 }
 

@@ -97,14 +97,13 @@ note(void *arg, const char *event, const char *text)
 }
 
 static int
-snapshot(void *arg, struct buf *out)
+snapshot(void *arg, bool first, struct buf *out)
 {
 	struct node *n = arg;
-	int r = index_snapshot(n->index, &n->snapshot, out);
 
-	if (r < 0 || out->len == 0)
+	if (first)
 		n->snapshot = (struct index_snapshot){0};
-	return r;
+	return index_snapshot(n->index, &n->snapshot, out);
 }
 
 static uint64_t

@@ -21,19 +21,6 @@
 
 enum held { NOT_HELD, HELD_SHARED, HELD_EXCLUSIVE };
 
-struct wal {
-	struct wal_dev dev;
-	struct wal_user user;
-	struct wal_info info; /* size is where the next entry is read or written */
-	struct walscan scan;
-	uint64_t durable; /* what of the file is known to be on the disk */
-	enum held held;
-	bool open;   /* wal_open has succeeded */
-	bool caught; /* up, under the lock that is held */
-	bool stale;  /* only wal_open helps */
-	bool dead;   /* nothing helps: what is on the disk is not what was said to be there */
-};
-
 struct header {
 	uint64_t store;
 	uint64_t generation;
@@ -46,8 +33,27 @@ struct header {
 struct next {
 	uint64_t size;
 	uint64_t entries;
-	uint32_t sum; /* of everything behind the header */
+	uint32_t sum;     /* of everything behind the header */
+	uint64_t checked; /* read back so far */
+	uint32_t back;    /* sum of that */
 	struct buf piece;
+};
+
+struct wal {
+	struct wal_dev dev;
+	struct wal_user user;
+	struct wal_info info; /* size is where the next entry is read or written */
+	struct walscan scan;
+	uint64_t durable; /* what of the file is known to be on the disk */
+	enum held held;
+	bool open;   /* wal_open has succeeded */
+	bool caught; /* up, under the lock that is held */
+	bool stale;  /* only wal_open helps */
+	bool dead;   /* nothing helps: what is on the disk is not what was said to be there */
+	bool compacting;
+	struct next next; /* while compacting */
+	struct header next_header;
+	uint64_t next_from; /* where the live state was taken: what lies behind is copied */
 };
 
 struct wal *
@@ -68,6 +74,7 @@ wal_free(struct wal *w)
 {
 	if (!w)
 		return;
+	wal_compact_abort(w);
 	if (w->held != NOT_HELD)
 		w->dev.unlock(w->dev.arg);
 	walscan_free(&w->scan);
@@ -542,7 +549,7 @@ wal_sync(struct wal *w)
 static int
 next_begin(struct wal *w, struct next *n)
 {
-	*n = (struct next){.size = WAL_HEADER_BYTES};
+	*n = (struct next){.size = WAL_HEADER_BYTES, .checked = WAL_HEADER_BYTES};
 	return w->dev.next_create(w->dev.arg);
 }
 
@@ -565,31 +572,29 @@ next_flush(struct wal *w, struct next *n)
 	return 0;
 }
 
-/* Does every entry of the new file decode, and is it what was written? */
+/* Does every entry that was added to the new file decode, and is it what was written? */
 static int
-next_check(struct wal *w, const struct next *n)
+next_check(struct wal *w, struct next *n)
 {
 	struct walscan s;
-	uint64_t at = WAL_HEADER_BYTES;
-	uint32_t sum = 0;
 	int rc = 0;
 
 	walscan_init(&s, w->dev.next_read, w->dev.arg);
 	walscan_reset(&s, n->size);
-	while (at < n->size && rc == 0) {
+	while (n->checked < n->size && rc == 0) {
 		struct walframe f;
 		struct entry e;
 
-		rc = walscan_frame(&s, at, &f);
+		rc = walscan_frame(&s, n->checked, &f);
 		if (rc < 0)
 			break;
 		rc = entry_decode(f.payload, f.len, &e);
 		entry_clear(&e);
-		sum = crc32c(sum, f.bytes, f.size);
-		at += f.size;
+		n->back = crc32c(n->back, f.bytes, f.size);
+		n->checked += f.size;
 	}
 	walscan_free(&s);
-	if (rc == 0 && sum == n->sum)
+	if (rc == 0 && n->back == n->sum)
 		return 0;
 	return rc == 0 || rc == -EBADMSG || rc == -EPROTO ? -EIO : rc;
 }
@@ -672,48 +677,124 @@ out:
 	return rc;
 }
 
-static int
-next_snapshot(struct wal *w, struct next *n, int (*snapshot)(void *, struct buf *), void *arg)
+/* ---- compaction ---- */
+
+void
+wal_compact_abort(struct wal *w)
 {
+	if (!w->compacting)
+		return;
+	next_end(w, &w->next, -ECANCELED);
+	w->compacting = false;
+}
+
+/* Ends it on an error. */
+static int
+compact_step(struct wal *w, int rc)
+{
+	if (rc < 0)
+		wal_compact_abort(w);
+	return rc;
+}
+
+int
+wal_compact_begin(struct wal *w, uint64_t wall_ms)
+{
+	assert(!w->compacting && (w->dead || w->durable == w->info.size));
+	if (w->dead || w->stale || !w->open)
+		return -EIO;
+	w->next_header = (struct header){
+		.store = w->info.store,
+		.generation = w->info.generation + 1,
+		.created_ms = wall_ms,
+	};
+	w->next_from = w->info.size;
+	w->compacting = true;
+	return compact_step(w, next_begin(w, &w->next));
+}
+
+int
+wal_compact_put(struct wal *w, struct buf *piece)
+{
+	struct buf mine = w->next.piece;
 	int rc;
 
-	do {
-		rc = snapshot(arg, &n->piece);
-		if (rc == 0 && n->piece.len == 0 && !n->piece.failed)
-			return 0;
-		if (rc == 0)
-			rc = next_flush(w, n);
-	} while (rc == 0);
+	if (!w->compacting)
+		return -ECANCELED;
+	w->next.piece = *piece;
+	rc = next_flush(w, &w->next);
+	*piece = w->next.piece;
+	w->next.piece = mine;
+	return compact_step(w, rc);
+}
+
+int
+wal_compact_check(struct wal *w)
+{
+	return w->compacting ? compact_step(w, next_check(w, &w->next)) : -ECANCELED;
+}
+
+/* Copies what was appended since the live state was taken. */
+static int
+compact_tail(struct wal *w)
+{
+	uint64_t at = w->next_from;
+	int rc = 0;
+
+	while (at < w->info.size && rc == 0) {
+		struct walframe f;
+
+		rc = walscan_frame(&w->scan, at, &f);
+		if (rc < 0)
+			return rc == -EBADMSG ? -EIO : rc;
+		buf_put(&w->next.piece, f.bytes, f.size);
+		at += f.size;
+		if (w->next.piece.len >= PIECE_BYTES || w->next.piece.failed)
+			rc = next_flush(w, &w->next);
+	}
 	return rc;
+}
+
+int
+wal_compact_finish(struct wal *w)
+{
+	struct header *h = &w->next_header;
+	int rc;
+
+	assert(w->dead || !w->compacting || (w->held == HELD_EXCLUSIVE && w->caught));
+	if (!w->compacting)
+		return -ECANCELED;
+	if (w->dead || w->info.generation + 1 != h->generation)
+		return compact_step(w, w->dead ? -EIO : -ESTALE);
+	rc = compact_tail(w);
+	if (rc == 0)
+		rc = next_finish(w, &w->next, h);
+	if (rc < 0)
+		return compact_step(w, rc);
+	next_end(w, &w->next, 0);
+	w->compacting = false;
+	header_take(w, h, h->snapshot_end);
+	w->durable = h->snapshot_end;
+	walscan_reset(&w->scan, h->snapshot_end);
+	return 0;
 }
 
 int
 wal_compact(struct wal *w, uint64_t wall_ms, int (*snapshot)(void *arg, struct buf *out), void *arg)
 {
-	struct header h = {
-		.store = w->info.store,
-		.generation = w->info.generation + 1,
-		.created_ms = wall_ms,
-	};
-	struct next n;
+	struct buf piece = {0};
 	int rc;
 
 	assert(w->dead || (w->held == HELD_EXCLUSIVE && w->caught));
-	if (w->dead)
-		return -EIO;
-	assert(w->durable == w->info.size);
-	rc = next_begin(w, &n);
-	if (rc == 0)
-		rc = next_snapshot(w, &n, snapshot, arg);
-	if (rc == 0)
-		rc = next_finish(w, &n, &h);
-	next_end(w, &n, rc);
-	if (rc < 0)
-		return rc;
-	header_take(w, &h, h.snapshot_end);
-	w->durable = h.snapshot_end;
-	walscan_reset(&w->scan, h.snapshot_end);
-	return 0;
+	rc = wal_compact_begin(w, wall_ms);
+	while (rc == 0) {
+		rc = compact_step(w, snapshot(arg, &piece));
+		if (rc < 0 || (piece.len == 0 && !piece.failed))
+			break;
+		rc = wal_compact_put(w, &piece);
+	}
+	buf_free(&piece);
+	return rc < 0 ? rc : wal_compact_finish(w);
 }
 
 /* ---- opening and salvage ---- */

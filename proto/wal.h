@@ -142,11 +142,26 @@ void wal_put(struct buf *batch, const struct entry *e);
 NODISCARD int wal_sync(struct wal *w);
 
 /*
- * Compaction: `snapshot` appends the live state, framed with wal_put, in pieces: called with an
- * empty buffer until it leaves it empty. Under the exclusive lock, caught up and synced (asserted);
- * the new generation is written, read back and compared, then published. The lock stays held.
- * -ENOSPC etc., or what snapshot returned: the old generation stays in place and nothing is lost.
- * If the device failed so late that the new one may or may not stay, every later call is -EIO.
+ * Compaction in steps, so that the lock is held for the last one only. begin: caught up and all of
+ * it durable (asserted). put: the next piece of the live state as it was then, framed with wal_put;
+ * nothing may be folded meanwhile; the piece is emptied. check: what was put is read back and
+ * compared. finish, under the exclusive lock and caught up (asserted): what was appended since the
+ * beginning is copied behind the state, read back, and the new generation published; the lock stays
+ * held. put, check and finish may run in another thread. Any error ends it, as wal_compact_abort
+ * does (which may be called at any time): the old generation stays in place and nothing is lost.
+ * -ESTALE: there is a new generation already; -ECANCELED: it had ended; -ENOSPC, -EIO, …; -ENOMEM,
+ * also when piece->failed. If the device failed so late that the new one may or may not stay, every
+ * later call is -EIO.
+ */
+NODISCARD int wal_compact_begin(struct wal *w, uint64_t wall_ms);
+NODISCARD int wal_compact_put(struct wal *w, struct buf *piece);
+NODISCARD int wal_compact_check(struct wal *w);
+NODISCARD int wal_compact_finish(struct wal *w);
+void wal_compact_abort(struct wal *w);
+/*
+ * All of that in one go: `snapshot` appends the live state, framed with wal_put, in pieces: called
+ * with an empty buffer until it leaves it empty. Under the exclusive lock, caught up and synced
+ * (asserted). Errors as above, or what snapshot returned.
  */
 NODISCARD int wal_compact(struct wal *w, uint64_t wall_ms,
 			  int (*snapshot)(void *arg, struct buf *out), void *arg);

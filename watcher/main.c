@@ -96,6 +96,7 @@ overflow(struct watcher *w)
 	    "the kernel's event queue overflowed: the tree is scanned again",
 	    log_u("overflows", w->overflows));
 	scan_all(w->scan);
+	rounds_poke(w->rounds); /* the WAL's events were among them, perhaps */
 }
 
 static void
@@ -131,7 +132,8 @@ on_event(void *arg, const struct notify_event *e)
 		return;
 	}
 	if (e->wd == w->wal_wd) {
-		rounds_poke(w->rounds);
+		if (strcmp(e->name, "wal") == 0)
+			rounds_poke(w->rounds);
 		return;
 	}
 	if ((e->mask & NOTIFY_IGNORED) != 0) {
@@ -184,20 +186,14 @@ on_barrier(void *arg, uint64_t n)
 		rounds_barrier(w->rounds, n);
 }
 
-/* The agent compacted: the name is another file now. */
+/* By its directory: the name is another file after each compaction. */
 static void
 watch_wal(struct watcher *w)
 {
-	char path[4200];
-	int wd;
-
-	snprintf(path, sizeof(path), "%s/wal", w->conf->state);
-	wd = notify_add(w->notify, path, NOTIFY_MODIFY);
-	if (wd < 0 || wd == w->wal_wd)
-		return;
-	if (w->wal_wd >= 0)
-		(void)notify_rm(w->notify, w->wal_wd);
-	w->wal_wd = wd;
+	if (w->wal_wd < 0)
+		w->wal_wd = notify_add(w->notify, w->conf->state, NOTIFY_MODIFY | NOTIFY_MOVED_TO);
+	if (w->wal_wd < 0) /* no watch is left: it is looked at every turn */
+		rounds_poke(w->rounds);
 }
 
 /* ---- what rounds ask ---- */

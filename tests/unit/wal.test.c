@@ -1106,6 +1106,124 @@ test_compact_killed(void)
 	   tried, calls);
 }
 
+/* A compaction in steps by a, while b, who shares the log, goes on appending: from..to. */
+static int
+compact_beside(struct proc *a, uint64_t live, struct proc *b, uint64_t from, uint64_t to)
+{
+	struct pieces s = {.next = 1, .to = live};
+	struct buf piece = {0};
+	int rc = wal_lock(a->wal, true, true);
+
+	if (rc < 0)
+		return rc;
+	rc = wal_catchup(a->wal);
+	if (rc == 0)
+		rc = wal_compact_begin(a->wal, 1700000001000);
+	wal_unlock(a->wal);
+	for (uint64_t id = from; id <= to && rc == 0; id++) {
+		rc = append(b, id, id);
+		if (rc == 0 && (rc = snapshot(&s, &piece)) == 0)
+			rc = wal_compact_put(a->wal, &piece);
+	}
+	while (rc == 0 && (rc = snapshot(&s, &piece)) == 0 && piece.len > 0)
+		rc = wal_compact_put(a->wal, &piece);
+	buf_free(&piece);
+	if (rc == 0)
+		rc = wal_compact_check(a->wal);
+	if (rc < 0 || (rc = wal_lock(a->wal, true, true)) < 0)
+		goto out;
+	rc = wal_catchup(a->wal);
+	if (rc == 0)
+		rc = wal_compact_finish(a->wal);
+	wal_unlock(a->wal);
+out:
+	wal_compact_abort(a->wal);
+	return rc;
+}
+
+static void
+test_compact_steps(void)
+{
+	struct memdisk d;
+	struct proc a, b, c;
+
+	disk_of(&d, 8);
+	ok(start_open(&a, &d) == 0 && start_open(&b, &d) == 0 && start_open(&c, &d) == 0, "three");
+	is_int(compact_beside(&a, 8, &b, 9, 11), 0, "one compacts while another appends");
+	ok(saw(&a, 1, 11), "it has seen what the other appended");
+	is_int(wal_info(a.wal)->generation, 2, "it is at the new generation");
+	ok(append(&a, 12, 12) == 0 && append(&b, 13, 13) == 0 && append(&a, 14, 14) == 0,
+	   "both go on in it");
+	ok(saw(&a, 1, 14) && catch_up(&b, true) == 0 && saw(&b, 1, 14),
+	   "nothing lost, nothing twice");
+	ok(catch_up(&c, false) == 0 && saw(&c, 1, 14), "nor for one that was behind");
+	end(&c);
+	ok(start_open(&c, &d) == 0 && saw(&c, 1, 14), "nor for one that opens it");
+	is_int(wal_compact_check(a.wal), -ECANCELED, "no step of what is over");
+	is_int(wal_compact_finish(a.wal), -ECANCELED, "nor another end of it");
+	end(&a);
+	end(&b);
+	end(&c);
+	mem_disk_free(&d);
+}
+
+/* The file was set aside meanwhile: the new generation that was begun is void. */
+static void
+test_compact_overtaken(void)
+{
+	struct memdisk d;
+	struct proc a, b;
+
+	disk_of(&d, 8);
+	ok(start_open(&a, &d) == 0 && start_open(&b, &d) == 0, "two");
+	ok(wal_lock(a.wal, true, true) == 0 && wal_catchup(a.wal) == 0 &&
+		   wal_compact_begin(a.wal, 1) == 0,
+	   "one begins");
+	wal_unlock(a.wal);
+	is_int(compact(&b, 1, 8), 0, "the other is faster");
+	ok(wal_lock(a.wal, true, true) == 0 && wal_catchup(a.wal) == 0, "the first moves over");
+	is_int(wal_compact_finish(a.wal), -ESTALE, "and must not publish its own");
+	wal_unlock(a.wal);
+	ok(append(&a, 9, 9) == 0 && catch_up(&b, true) == 0 && saw(&b, 1, 9), "both go on");
+	end(&a);
+	end(&b);
+	mem_disk_free(&d);
+}
+
+/* A kill or a failure in each device call of either process. */
+static void
+test_compact_steps_killed(void)
+{
+	unsigned calls = 1, tried = 0;
+	bool good = true;
+
+	for (unsigned k = 1; k <= calls + 1 && good; k++)
+		for (unsigned how = 0; how < 4 && good; how++, tried++) {
+			struct memdisk d;
+			struct proc a, b, c;
+
+			disk_of(&d, 8);
+			if (start_open(&a, &d) < 0 || start_open(&b, &d) < 0)
+				abort();
+			d.calls = 0;
+			d.fail_at = k;
+			d.stop = how & 1;
+			(void)compact_beside(&a, 8, &b, 9, 10);
+			calls = d.calls > calls ? d.calls : calls;
+			end(&a);
+			end(&b);
+			mem_restart(&d, how & 2);
+			good = start_open(&c, &d) == 0 && c.damaged == 0 && c.n >= 8 && c.n <= 10 &&
+			       saw(&c, 1, c.n);
+			end(&c);
+			mem_disk_free(&d);
+			if (!good)
+				diag("call %u, case %u", k, how);
+		}
+	ok(good && calls > 20, "%u kills and failures at %u calls of one in steps: nothing lost",
+	   tried, calls);
+}
+
 /* A salvage may itself be killed, and starts over. */
 static void
 test_salvage_killed(void)
@@ -1194,6 +1312,9 @@ main(void)
 	test_snapshot_across();
 	test_compact_fails();
 	test_compact_killed();
+	test_compact_steps();
+	test_compact_overtaken();
+	test_compact_steps_killed();
 	test_salvage_killed();
 	test_replaced();
 	return tap_done();
