@@ -135,6 +135,15 @@ make_parts(struct node *n)
 	return 0;
 }
 
+/* What was left aside because it was ignored, and is not any more. */
+static void
+take_up_ignored(struct node *n)
+{
+	for (struct pathent *e = n->index->root; e != NULL; e = index_walk(e))
+		if (!dot_none(e->left) && !node_ignored(n, e->path, e->path_len, false))
+			index_unleave(n->index, e);
+}
+
 /* The index was built before the parts were there: they are told now. */
 static void
 connect_parts(struct node *n)
@@ -150,6 +159,7 @@ connect_parts(struct node *n)
 		exchange_member(n->exchange, &x->members[i]);
 	for (struct pathent *e = index_todo_first(x); e != NULL; e = e->todo_next)
 		apply_todo(n->apply, e);
+	take_up_ignored(n);
 	apply_recover(n->apply);
 	exchange_durable(n->exchange, x->lsn);
 }
@@ -273,6 +283,7 @@ node_random(struct node *n)
 void
 node_reconfigured(struct node *n)
 {
+	take_up_ignored(n);
 	apply_kick(n->apply);
 }
 

@@ -336,6 +336,16 @@ recs_reap(struct index *x, struct pathent *e)
 	}
 }
 
+struct pathent *
+index_walk(struct pathent *e)
+{
+	if (e->child != NULL)
+		return e->child;
+	while (e != NULL && e->sib_next == NULL)
+		e = e->parent;
+	return e != NULL ? e->sib_next : NULL;
+}
+
 struct irec *
 index_record(const struct pathent *ent, struct dot dot)
 {

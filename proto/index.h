@@ -153,6 +153,8 @@ struct pathent *index_get(struct index *x, const void *path, size_t len);
 /* The owner took its `work` away: the entry may be freed if nothing else holds it. */
 void index_release(struct index *x, struct pathent *ent);
 struct irec *index_record(const struct pathent *ent, struct dot dot);
+/* The path after this one in a walk from x->root, parents first; NULL at the end. */
+struct pathent *index_walk(struct pathent *ent);
 
 /* Highest ranking head, deletes included; NULL if the path has none. */
 struct irec *index_winner(const struct pathent *ent);

@@ -78,17 +78,6 @@ put_sets(const struct index *x, struct buf *out)
 	put_num(out, ENTRY_PAUSE, x->paused);
 }
 
-/* The path after e in a depth-first walk; NULL at the end. */
-static struct pathent *
-walk(struct pathent *e)
-{
-	if (e->child != NULL)
-		return e->child;
-	while (e != NULL && e->sib_next == NULL)
-		e = e->parent;
-	return e != NULL ? e->sib_next : NULL;
-}
-
 /* Is the applied context just what comes from applying the version that is shown? */
 static bool
 context_follows(const struct pathent *e)
@@ -158,7 +147,7 @@ each_path(struct index *x, struct index_snapshot *s, struct buf *out,
 
 	while (e != NULL && out->len < SNAPSHOT_PIECE_BYTES) {
 		emit(e, out);
-		e = walk(e);
+		e = index_walk(e);
 	}
 	s->at = e;
 	return e != NULL;

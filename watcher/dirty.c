@@ -119,6 +119,17 @@ dirty_add(struct dirty *d, const void *path, size_t len, uint64_t now_ms)
 	return 0;
 }
 
+int
+dirty_add_late(struct dirty *d, const void *path, size_t len, uint64_t now_ms)
+{
+	int r = dirty_add(d, path, len, now_ms);
+	struct dirty_name *n = find(d, path, len);
+
+	if (n != NULL)
+		n->since = 0;
+	return r;
+}
+
 bool
 dirty_has(const struct dirty *d, const void *path, size_t len)
 {

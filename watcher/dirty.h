@@ -37,6 +37,9 @@ void dirty_free(struct dirty *d);
 void dirty_set_settle(struct dirty *d, uint64_t settle_ms);
 /* An event on the name. -ENOBUFS, -ENOMEM: not taken. */
 NODISCARD int dirty_add(struct dirty *d, const void *path, size_t len, uint64_t now_ms);
+/* The same for a name that changed before now, by what is only known now: it holds up barriers that
+ * are open. */
+NODISCARD int dirty_add_late(struct dirty *d, const void *path, size_t len, uint64_t now_ms);
 bool dirty_has(const struct dirty *d, const void *path, size_t len);
 /* Is any name at or below the path waiting? */
 bool dirty_below(const struct dirty *d, const void *path, size_t len);

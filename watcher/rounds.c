@@ -45,6 +45,8 @@ struct rounds {
 	bool scanned;
 	uint64_t scanned_stamp, scanned_files;
 	uint64_t hashed_bytes;
+	struct sig linked[TAKE_BATCH_MAX]; /* of files with several names, logged in this round */
+	size_t nlinked;
 };
 
 static void
@@ -227,6 +229,9 @@ item_decide(struct rounds *r, struct take_item *it)
 		return;
 	}
 	v = author_decide(r->o.author, &it->found, &r->batch, &why);
+	if (v == AUTHOR_LOGGED && it->nlink > 1 && it->found.state.kind == KIND_FILE &&
+	    r->nlinked < TAKE_BATCH_MAX)
+		r->linked[r->nlinked++] = it->found.sig;
 	if (v == AUTHOR_LATER) {
 		dirty_done(r->o.dirty, it->name, r->now_ms, "", RETRY_LATER_MS);
 		it->name->reason = NULL; /* soon, and no answer before */
@@ -300,6 +305,36 @@ decide_lane(struct rounds *r, struct lane *l)
 	for (size_t i = l->batch.n; i-- > 0 && r->not_before_ms <= r->now_ms && !r->dead;)
 		if (l->batch.item[i].name != NULL)
 			item_decide(r, &l->batch.item[i]);
+}
+
+static int
+by_ino(const void *a, const void *b)
+{
+	const struct sig *x = a, *y = b;
+
+	return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+/* A change of a file with several names is a change under each: those that the index knows by an
+ * older signature are looked at. A first scan looks at everything anyway. */
+static void
+dirty_other_names(struct rounds *r)
+{
+	size_t n = r->nlinked;
+
+	r->nlinked = 0;
+	if (n == 0 || r->o.author->import)
+		return;
+	qsort(r->linked, n, sizeof(r->linked[0]), by_ino);
+	for (struct pathent *e = r->o.index->root; e != NULL; e = index_walk(e)) {
+		const struct sig *s;
+
+		if (e->shown == NULL || e->shown->r->kind != KIND_FILE)
+			continue;
+		s = bsearch(&e->sig, r->linked, n, sizeof(r->linked[0]), by_ino);
+		if (s != NULL && !sig_eq(s, &e->sig))
+			(void)!dirty_add_late(r->o.dirty, e->path, e->path_len, r->now_ms);
+	}
 }
 
 /* Whatever was not decided goes back. */
@@ -379,8 +414,8 @@ decide(struct rounds *r)
 		}
 		if (r->o.may_log(r->o.arg))
 			decide_lane(r, l);
-		if (!r->dead && r->not_before_ms <= r->now_ms)
-			(void)append(r);
+		if (!r->dead && r->not_before_ms <= r->now_ms && append(r))
+			dirty_other_names(r);
 		give_back(r, l);
 	}
 	if (r->dead || r->not_before_ms > r->now_ms)

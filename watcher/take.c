@@ -163,7 +163,7 @@ static int
 take_one(struct take_batch *b, struct take_item *it, struct scratch *s)
 {
 	struct record *st = &it->found.state;
-	int r = tree_stat(b->tree, it->found.path, it->found.len, &it->found.sig, NULL);
+	int r = tree_stat(b->tree, it->found.path, it->found.len, &it->found.sig, &it->nlink);
 
 	*st = (struct record){.path = it->found.path, .path_len = (uint16_t)it->found.len};
 	if (r == -ENOENT) {

@@ -24,6 +24,7 @@ struct take_item {
 	uint8_t hash[RECORD_HASH_BYTES];
 	struct sig known; /* what the index says is shown; kind ABSENT if nothing */
 	bool owners;      /* fill in owner and group names */
+	uint32_t nlink;   /* names that the file has */
 	int error;        /* -EAGAIN: a writer has it open, or it changed meanwhile */
 	bool unchanged;   /* just as the index knows it: nothing was read */
 	char owner[RECORD_OWNER_BYTES_MAX], group[RECORD_OWNER_BYTES_MAX];
