@@ -209,6 +209,7 @@ apply_settled(struct apply *a, struct pathent *ent)
 struct deal {
 	struct apply *a;
 	struct pathent *ent;
+	uint8_t flags;
 };
 
 static void
@@ -219,7 +220,8 @@ deal_one(void *arg, struct irec *rec)
 	commit_put(d->a->n->commit, &(struct entry){.type = ENTRY_APPLIED,
 						    .path = d->ent->path,
 						    .path_len = d->ent->path_len,
-						    .dot = rec->r->dot});
+						    .dot = rec->r->dot,
+						    .flags = d->flags});
 }
 
 static void
@@ -233,7 +235,7 @@ run_durable(struct commit_done *d)
 static void
 run_deal(struct apply *a, struct run *r, bool ignored)
 {
-	struct deal d = {a, r->task->ent};
+	struct deal d = {a, r->task->ent, ignored ? APPLIED_LEFT : 0};
 
 	plan_deal_each(a->n->index, r->task->ent, ignored, deal_one, &d);
 	r->done.done = run_durable;
