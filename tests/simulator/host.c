@@ -213,6 +213,7 @@ agent_start(struct host *h)
 	struct sim *s = h->sim;
 	struct wal_dev dev;
 	struct node_opts o = {.conf = h->conf,
+			      .log = h->log,
 			      .ignore = h->conf->ignore,
 			      .dev = &dev,
 			      .tree = &h->agent.tree,
@@ -250,6 +251,7 @@ watcher_start(struct host *h)
 	struct sim *s = h->sim;
 	struct wal_dev dev;
 	struct core_opts o = {.conf = h->conf,
+			      .log = h->log,
 			      .dev = &dev,
 			      .tree = &h->watcher.tree,
 			      .work = &h->watcher.work,
@@ -521,12 +523,40 @@ settings_of(const char *name)
 	return conf;
 }
 
+static void
+say(void *arg, const char *line, size_t len)
+{
+	const struct host *h = host_of(arg);
+
+	printf("%10.6f %s says %.*s\n", (double)h->sim->now_ns / 1e9, h->name, (int)len, line);
+}
+
+static void
+tell_time(void *arg, uint64_t *mono_ms, uint64_t *wall)
+{
+	const struct host *h = host_of(arg);
+
+	*mono_ms = h->sim->now_ns / SIM_MS;
+	*wall = wall_ms(h);
+}
+
+static void
+open_log(struct host *h)
+{
+	h->log = log_new(LOG_TEXT, LOG_DEBUG, say, h);
+	if (h->log == NULL)
+		abort();
+	log_set_clock(h->log, tell_time, h);
+}
+
 void
 host_init(struct host *h, struct sim *s, unsigned index)
 {
 	*h = (struct host){.sim = s, .index = index, .parsed_file = -1};
 	snprintf(h->name, sizeof(h->name), "n%u", index);
 	h->conf = settings_of(h->name);
+	if (s->verbose)
+		open_log(h);
 	h->wall_ns = SIM_EPOCH_NS;
 	h->disk = disk_new(&s->rng, &h->wall_ns, 1);
 	h->disk->arg = h;
@@ -557,6 +587,7 @@ host_free(struct host *h)
 	user_forget(h);
 	dotset_free(&h->said_have);
 	dotset_free(&h->said_acked);
+	log_free(h->log);
 	disk_free(h->disk);
 	logdisk_free(h->wal);
 	settings_free(h->conf);

@@ -37,6 +37,7 @@ struct host {
 	unsigned index;
 	char name[8];
 	struct settings *conf;
+	struct log *log; /* NULL: silent */
 	struct disk *disk;
 	struct logdisk *wal;
 	uint64_t marker;
