@@ -167,7 +167,7 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 	}
 	if (index_echo(e, &f->state, f->state.owner_len > 0) != NULL ||
 	    import_echo(a, e, &f->state))
-		return AUTHOR_NOTHING;
+		return AUTHOR_ECHO;
 	if (immutable_violation(a, f)) {
 		*why = "a content-addressed file was altered or removed: the store is immutable";
 		return AUTHOR_REFUSED;
