@@ -17,6 +17,7 @@
 #define HOLDS_MAX 250 /* and so often */
 /* Compared by address, so each exists once. */
 static const char REASON_PARENT[] = "its directory is not there yet";
+static const char REASON_MOVED[] = "its file is being moved";
 static const char REASON_CHILDREN[] = "something is still below it";
 static const char REASON_HELD[] = "held: a mass delete waits for `mimeo resume --accept-deletes`";
 
@@ -188,6 +189,11 @@ apply_todo(struct apply *a, struct pathent *ent)
 			a->n->fatal(a->n->arg, "out of memory", -ENOMEM);
 		return;
 	}
+	if (t->dropping && ent->intent == NULL) { /* our own doing: back-off goes on */
+		t->dropping = false;
+		if (t->state != TASK_WAITING || t->reason != REASON_MOVED)
+			return;
+	}
 	if (t->state == TASK_ACTIVE)
 		t->again = true;
 	else if (t->reason != REASON_PARENT && t->reason != REASON_CHILDREN)
@@ -308,7 +314,7 @@ consider(struct apply *a, struct task *t)
 	} else if (why != NULL) {
 		make_wait(a, t, UINT64_MAX, why);
 	} else if (t->reserved || ent->intent != NULL) {
-		make_wait(a, t, UINT64_MAX, "its file is being moved");
+		make_wait(a, t, UINT64_MAX, REASON_MOVED);
 	} else if (wanted_elsewhere(a, t, &p)) {
 		t->holds++;
 		make_wait(a, t, a->n->now_ms + HOLD_MS,

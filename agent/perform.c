@@ -40,6 +40,7 @@ drop_intent(struct run *r)
 	if (!r->intent)
 		return;
 	r->intent = false;
+	r->task->dropping = true;
 	commit_put(r->node->commit, &(struct entry){.type = ENTRY_DROPPED,
 						    .path = ent->path,
 						    .path_len = ent->path_len});

@@ -59,6 +59,7 @@ struct task {
 	uint64_t retry_ms; /* WAITING: monotonic; UINT64_MAX: only when something changes */
 	struct backoff backoff;
 	bool again;    /* something changed while it was active */
+	bool dropping; /* its intent's DROPPED is on its way: when it comes, nothing has changed */
 	bool reserved; /* another task moves this path's file */
 	bool wants;    /* in the table of wanted contents, under `content` */
 	uint8_t content[RECORD_HASH_BYTES];
