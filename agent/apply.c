@@ -18,6 +18,7 @@
 #define REVIVE_MS 100 /* what waits for a peer is tried again at most so often as peers change */
 /* Compared by address, so each exists once. */
 static const char REASON_PARENT[] = "its directory is not there yet";
+static const char REASON_MOVED[] = "its file is being moved";
 static const char REASON_CHILDREN[] = "something is still below it";
 static const char REASON_HELD[] = "held: a mass delete waits for `mimeo resume --accept-deletes`";
 
@@ -201,6 +202,11 @@ apply_todo(struct apply *a, struct pathent *ent)
 			a->n->fatal(a->n->arg, "out of memory", -ENOMEM);
 		return;
 	}
+	if (t->dropping && ent->intent == NULL) { /* our own doing: back-off goes on */
+		t->dropping = false;
+		if (t->state != TASK_WAITING || t->reason != REASON_MOVED)
+			return;
+	}
 	if (t->state == TASK_ACTIVE)
 		t->again = true;
 	else if (t->reason != REASON_PARENT && t->reason != REASON_CHILDREN)
@@ -222,6 +228,7 @@ apply_settled(struct apply *a, struct pathent *ent)
 struct deal {
 	struct apply *a;
 	struct pathent *ent;
+	uint8_t flags;
 };
 
 static void
@@ -232,7 +239,8 @@ deal_one(void *arg, struct irec *rec)
 	commit_put(d->a->n->commit, &(struct entry){.type = ENTRY_APPLIED,
 						    .path = d->ent->path,
 						    .path_len = d->ent->path_len,
-						    .dot = rec->r->dot});
+						    .dot = rec->r->dot,
+						    .flags = d->flags});
 }
 
 static void
@@ -246,7 +254,7 @@ run_durable(struct commit_done *d)
 static void
 run_deal(struct apply *a, struct run *r, bool ignored)
 {
-	struct deal d = {a, r->task->ent};
+	struct deal d = {a, r->task->ent, ignored ? APPLIED_LEFT : 0};
 
 	plan_deal_each(a->n->index, r->task->ent, ignored, deal_one, &d);
 	r->done.done = run_durable;
@@ -319,7 +327,7 @@ consider(struct apply *a, struct task *t)
 	} else if (why != NULL) {
 		make_wait(a, t, UINT64_MAX, why);
 	} else if (t->reserved || ent->intent != NULL) {
-		make_wait(a, t, UINT64_MAX, "its file is being moved");
+		make_wait(a, t, UINT64_MAX, REASON_MOVED);
 	} else if (wanted_elsewhere(a, t, &p)) {
 		t->holds++;
 		make_wait(a, t, a->n->now_ms + HOLD_MS,

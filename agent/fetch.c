@@ -388,8 +388,11 @@ intake_event(void *arg, enum intake_event ev, int error)
 		else
 			find_peer(a);
 		break;
-	case INTAKE_SIGNATURE: /* our signature may be sent */
-		fetch_pump(a->f, a->link);
+	case INTAKE_SIGNATURE: /* our signature may be sent, if the peer still wants it */
+		if (a->ended)
+			drained(a);
+		else
+			fetch_pump(a->f, a->link);
 		break;
 	case INTAKE_WRITTEN:
 		if (error < 0)

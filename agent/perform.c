@@ -40,6 +40,7 @@ drop_intent(struct run *r)
 	if (!r->intent)
 		return;
 	r->intent = false;
+	r->task->dropping = true;
 	commit_put(r->node->commit, &(struct entry){.type = ENTRY_DROPPED,
 						    .path = ent->path,
 						    .path_len = ent->path_len});
@@ -747,7 +748,7 @@ start_rmdir(struct run *r)
 	if (e < 0 && e != -ENOENT) {
 		fail(r, e, "list");
 	} else if (e > 0 && r->rec != NULL && !r->plan.room) {
-		put_applied(r, ent, r->rec->dot, 0,
+		put_applied(r, ent, r->rec->dot, APPLIED_LEFT,
 			    &(struct sig){0}); /* the directory has to stay */
 		r->done.done = finished;
 		commit_then(r->node->commit, &r->done);

@@ -60,6 +60,7 @@ struct task {
 	struct backoff backoff;
 	bool stranded; /* WAITING because no connected peer had the content */
 	bool again;    /* something changed while it was active */
+	bool dropping; /* its intent's DROPPED is on its way: when it comes, nothing has changed */
 	bool reserved; /* another task moves this path's file */
 	bool wants;    /* in the table of wanted contents, under `content` */
 	uint8_t content[RECORD_HASH_BYTES];

@@ -71,7 +71,11 @@ enum entry_action {
 /* ENTRY_APPLIED flags. */
 #define APPLIED_SHOWN 1u  /* the path shows dot under sig (dot none: an implied directory) */
 #define APPLIED_ABSENT 2u /* the path shows nothing */
-/* 0: dealt with, what the path shows did not change (a loser in the store, a losing delete). */
+#define APPLIED_LEFT                                                                               \
+	4u /* what the path shows has to stay, although dot wins (ignored here, or a directory     \
+	      that could not be removed) */
+/* 0: dealt with, what the path shows did not change (a loser in the store, a losing delete). Should
+ * dot win by now, it is still to be shown. */
 
 /* ENTRY_KEPT flags. */
 #define KEPT_RESCUED 1u /* content that nobody logged: dot is {0, n}, the file is rescued-n */

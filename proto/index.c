@@ -744,9 +744,10 @@ fold_applied(struct index *x, const struct entry *n)
 		r = set_shown(x, e, NULL, false, NULL);
 	if (r < 0)
 		return r;
-	if (n->flags != 0)
+	if ((n->flags & (APPLIED_SHOWN | APPLIED_ABSENT)) != 0)
 		e->left = (struct dot){0, 0};
-	else if (i != NULL && i == index_winner(e) && !index_shows_want(e))
+	else if ((n->flags & APPLIED_LEFT) != 0 && i != NULL && i == index_winner(e) &&
+		 !index_shows_want(e))
 		e->left = n->dot;
 	intent_end(x, e);
 	return changed(x, e);
@@ -950,7 +951,7 @@ index_kept_conflict(const struct index *x, const struct kept *k)
 	struct pathent *e = index_find(x, k->r->path, k->r->path_len);
 	struct irec *i = e != NULL ? index_record(e, k->dot) : NULL;
 
-	return (k->flags & KEPT_RESCUED) != 0 || (i != NULL && i->head);
+	return (k->flags & KEPT_RESCUED) != 0 || (i != NULL && i->head && !i->shown);
 }
 
 static void

@@ -189,7 +189,8 @@ struct pathent *index_content(const struct index *x, const uint8_t hash[RECORD_H
 struct kept *index_kept(const struct index *x, struct dot dot);
 struct kept *index_kept_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES],
 				uint64_t size);
-/* Is that kept version a conflict: is its dot still a head (or was it never logged)? */
+/* Is that kept version a conflict: is its dot still a head that is not shown (or was it never
+ * logged)? */
 bool index_kept_conflict(const struct index *x, const struct kept *k);
 
 const struct origin *index_origin(const struct index *x, uint64_t id);

@@ -188,7 +188,7 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 	}
 	if (index_echo(e, &f->state, f->state.owner_len > 0) != NULL ||
 	    import_echo(a, e, &f->state))
-		return AUTHOR_NOTHING;
+		return AUTHOR_ECHO;
 	if (immutable_violation(a, f))
 		return refuse_altered(e, f, batch, why);
 	if (index_heads_at(e) >= INDEX_HEADS_MAX || e->actx.n > RECORD_CTX_MAX) {

@@ -33,8 +33,10 @@ struct author {
 };
 
 enum verdict {
-	AUTHOR_NOTHING, /* it is as the index says, or an echo of a record that the agent will mark
-			   applied */
+	AUTHOR_NOTHING, /* it is as the index says */
+	AUTHOR_ECHO,    /* it is a record that waits here, which the agent marks applied when it
+			   comes to the path; should something else supersede that one first, the
+			   change is the user's after all: it is looked at again until then */
 	AUTHOR_LOGGED,  /* entries were added to the batch */
 	AUTHOR_LATER,   /* an intent is open, or it changed since the look: it stays dirty */
 	AUTHOR_REFUSED, /* too many concurrent versions, or an altered content-addressed file: `why`

@@ -18,42 +18,28 @@
 #include "conf/lifelock.h"
 #include "conf/loop.h"
 #include "conf/random.h"
-#include "proto/path.h"
 #include "proto/walfile.h"
-#include "watcher/rounds.h"
-#include "watcher/scan.h"
+#include "watcher/core.h"
 
 #define WORKERS 3 /* two lanes and the lock */
-#define FIRST_EXCHANGE_MS                                                                          \
-	60000 /* a new node with peers waits so long for one of them before it takes its files on  \
-	       */
 #define REPORT_MS 1000
-#define GUARD_MS 2000
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_HALTED = 5 };
 
 struct watcher {
 	const char *file;
 	struct settings *conf;
-	const struct ignore *ignore;
 	struct log *log;
 	struct loop *loop;
 	struct work *work;
 	struct tree *tree;
 	struct walfile *walfile;
-	struct wal *wal;
-	struct index *index;
 	struct notify *notify;
 	struct watch *watch;
-	struct dirty *dirty;
-	struct moves *moves;
-	struct scan *scan;
-	struct rounds *rounds;
-	struct author author;
+	struct core *core;
 	struct loop_timer timer;
 	int wal_wd, lock;
-	uint64_t started_ms, rescan_ms, report_ms, guard_ms;
-	uint64_t events, overflows;
+	uint64_t report_ms;
 	bool stopping, polled_told;
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
 };
@@ -61,93 +47,14 @@ struct watcher {
 /* ---- events ---- */
 
 static void
-dirty_or_scan(struct watcher *w, const void *path, size_t len)
-{
-	if (dirty_add(w->dirty, path, len, loop_now_ms(w->loop)) < 0 && !scan_running(w->scan))
-		scan_all(w->scan);
-}
-
-/* A directory went: what the index shows below it is looked at. */
-static void
-dirty_tree(struct watcher *w, const struct pathent *e)
-{
-	for (const struct pathent *c = e->child; c != NULL; c = c->sib_next) {
-		if (c->shown != NULL || c->shown_dir)
-			dirty_or_scan(w, c->path, c->path_len);
-		dirty_tree(w, c);
-	}
-}
-
-static void
-dir_left(struct watcher *w, const char *path, size_t len)
-{
-	const struct pathent *e = index_find(w->index, path, len);
-
-	watch_remove_below(w->watch, path, len);
-	if (e != NULL)
-		dirty_tree(w, e);
-}
-
-static void
-overflow(struct watcher *w)
-{
-	w->overflows++;
-	LOG(w->log, LOG_WARN, "watch.overflow",
-	    "the kernel's event queue overflowed: the tree is scanned again",
-	    log_u("overflows", w->overflows));
-	scan_all(w->scan);
-	rounds_poke(w->rounds); /* the WAL's events were among them, perhaps */
-}
-
-static void
-on_name(struct watcher *w, const struct notify_event *e, const char *path, size_t len)
-{
-	bool dir = (e->mask & NOTIFY_ISDIR) != 0;
-
-	if ((e->mask & NOTIFY_MOVED_FROM) != 0)
-		moves_from(w->moves, e->cookie, path, len, dirty_below(w->dirty, path, len),
-			   loop_now_ms(w->loop));
-	if ((e->mask & NOTIFY_MOVED_TO) != 0)
-		moves_to(w->moves, e->cookie, path, len);
-	if (path_check(path, len) < 0 || scan_ignored(w->scan, path, len, dir))
-		return;
-	if (dir && (e->mask & NOTIFY_MOVED_FROM) != 0)
-		dir_left(w, path, len);
-	dirty_or_scan(w, path, len);
-	if (dir && (e->mask & (NOTIFY_CREATE | NOTIFY_MOVED_TO)) != 0)
-		scan_below(w->scan, path, len);
-}
-
-static void
 on_event(void *arg, const struct notify_event *e)
 {
 	struct watcher *w = arg;
-	char path[PATH_BYTES_MAX + PATH_NAME_BYTES_MAX + 2];
-	const char *dir;
-	size_t len;
 
-	w->events++;
-	if ((e->mask & NOTIFY_OVERFLOW) != 0) {
-		overflow(w);
-		return;
-	}
-	if (e->wd == w->wal_wd) {
-		if (strcmp(e->name, "wal") == 0)
-			rounds_poke(w->rounds);
-		return;
-	}
-	if ((e->mask & NOTIFY_IGNORED) != 0) {
-		watch_gone(w->watch, e->wd);
-		return;
-	}
-	dir = watch_path(w->watch, e->wd, &len);
-	if (dir == NULL || e->name_len == 0 || len + 1 + e->name_len >= sizeof(path))
-		return;
-	memcpy(path, dir, len);
-	if (len > 0)
-		path[len++] = '/';
-	memcpy(path + len, e->name, e->name_len);
-	on_name(w, e, path, len + e->name_len);
+	if (e->wd != w->wal_wd || (e->mask & NOTIFY_OVERFLOW) != 0)
+		core_event(w->core, e, loop_now_ms(w->loop));
+	else if (strcmp(e->name, "wal") == 0)
+		core_wal_changed(w->core);
 }
 
 static void
@@ -159,81 +66,37 @@ on_notify(void *arg, uint32_t events)
 	(void)notify_read(w->notify, on_event, w);
 }
 
-/* ---- the WAL ---- */
-
-static int
-fold(void *arg, const struct entry *e)
-{
-	struct watcher *w = arg;
-
-	return index_fold(w->index, e);
-}
-
-static void
-note(void *arg, const char *event, const char *text)
-{
-	struct watcher *w = arg;
-
-	LOG(w->log, LOG_WARN, event, text);
-}
-
-static void
-on_barrier(void *arg, uint64_t n)
-{
-	struct watcher *w = arg;
-
-	if (w->rounds != NULL)
-		rounds_barrier(w->rounds, n);
-}
-
 /* By its directory: the name is another file after each compaction. */
 static void
 watch_wal(struct watcher *w)
 {
 	if (w->wal_wd < 0)
 		w->wal_wd = notify_add(w->notify, w->conf->state, NOTIFY_MODIFY | NOTIFY_MOVED_TO);
-	if (w->wal_wd < 0) /* no watch is left: it is looked at every turn */
-		rounds_poke(w->rounds);
+	if (w->wal_wd < 0 && w->core != NULL) /* no watch is left: it is looked at every turn */
+		core_wal_changed(w->core);
 }
 
-/* ---- what rounds ask ---- */
+/* ---- what the core tells ---- */
 
 static void
 on_fatal(void *arg, const char *what, int error)
 {
 	struct watcher *w = arg;
 
-	LOG(w->log, LOG_ERROR, "fatal", what, log_err(error));
+	(void)what;
+	(void)error;
 	w->stopping = true;
 	loop_stop(w->loop, EXIT_FAILED);
 }
 
-static bool
-may_log(void *arg)
-{
-	struct watcher *w = arg;
-	int r = home_guard(w->tree, wal_info(w->wal), w->conf->root, w->err, sizeof(w->err));
-
-	if (r == 0)
-		return true;
-	if (!w->stopping) {
-		LOG(w->log, LOG_ERROR, "guard.halted", w->err);
-		w->stopping = true;
-		loop_stop(w->loop, EXIT_HALTED);
-	}
-	return false;
-}
-
-/* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted
- * and not added again. */
-static bool
-may_start(void *arg)
+static void
+on_halted(void *arg, const char *text)
 {
 	struct watcher *w = arg;
 
-	if (!w->author.import || (w->conf->peer_count == 0 && w->index->nmembers <= 1))
-		return true;
-	return w->index->exchanged || loop_now_ms(w->loop) - w->started_ms >= FIRST_EXCHANGE_MS;
+	(void)text;
+	w->stopping = true;
+	loop_stop(w->loop, EXIT_HALTED);
 }
 
 /* ---- one turn ---- */
@@ -241,6 +104,7 @@ may_start(void *arg)
 static void
 report(struct watcher *w, uint64_t now)
 {
+	struct core_stats s = core_stats(w->core);
 	char path[4200], temp[4210];
 	struct json j;
 	const char *text;
@@ -252,19 +116,16 @@ report(struct watcher *w, uint64_t now)
 	w->report_ms = now + REPORT_MS;
 	json_init(&j);
 	json_obj_open(&j, NULL);
-	json_bool(&j, "running", scan_running(w->scan));
-	json_uint(&j, "done", scan_done_names(w->scan));
-	json_uint(&j, "total",
-		  w->index->files + w->index->dirs > scan_done_names(w->scan)
-			  ? w->index->files + w->index->dirs
-			  : scan_done_names(w->scan));
+	json_bool(&j, "running", s.scanning);
+	json_uint(&j, "done", s.done);
+	json_uint(&j, "total", s.total);
 	json_uint(&j, "pid", (uint64_t)getpid());
-	json_uint(&j, "dirty", dirty_count(w->dirty));
+	json_uint(&j, "dirty", s.dirty);
 	json_uint(&j, "watches", watch_count(w->watch));
 	json_uint(&j, "unwatched", watch_polled(w->watch));
-	json_uint(&j, "events", w->events);
-	json_uint(&j, "overflows", w->overflows);
-	json_uint(&j, "hashed_bytes", rounds_hashed_bytes(w->rounds));
+	json_uint(&j, "events", s.events);
+	json_uint(&j, "overflows", s.overflows);
+	json_uint(&j, "hashed_bytes", s.hashed);
 	json_obj_close(&j);
 	text = json_text(&j, &len);
 	snprintf(path, sizeof(path), "%s/watcher.json", w->conf->run);
@@ -284,7 +145,7 @@ tell_polled(struct watcher *w)
 {
 	uint64_t max, queued, instances;
 
-	if (watch_polled(w->watch) == 0 || w->polled_told)
+	if (watch_polled(w->watch) == 0 || w->polled_told || core_stats(w->core).scanning)
 		return;
 	w->polled_told = true;
 	notify_limits(&max, &queued, &instances);
@@ -299,30 +160,16 @@ turn(void *arg)
 {
 	struct watcher *w = arg;
 	uint64_t now = clock_mono_ms(), at;
-	bool more;
 
 	if (w->stopping)
 		return;
-	if (now >= w->guard_ms) {
-		w->guard_ms = now + GUARD_MS;
-		if (!may_log(w))
-			return;
-	}
-	if (now >= w->rescan_ms) {
-		w->rescan_ms = now + w->conf->rescan_ms;
-		scan_all(w->scan);
-	}
-	more = scan_slice(w->scan, now);
-	if (scan_full_done(w->scan)) {
-		tell_polled(w);
-		rounds_scanned(w->rounds, scan_done_names(w->scan));
-	}
 	watch_wal(w);
-	rounds_turn(w->rounds, now, clock_wall_ms(), clock_wall_ns());
+	at = core_turn(w->core, now, clock_wall_ms(), clock_wall_ns());
+	if (w->stopping)
+		return;
+	tell_polled(w);
 	report(w, now);
-	at = rounds_deadline(w->rounds);
-	at = at < now + GUARD_MS ? at : now + GUARD_MS;
-	loop_timer_set(w->loop, &w->timer, more ? now : at);
+	loop_timer_set(w->loop, &w->timer, at);
 }
 
 static void
@@ -352,14 +199,9 @@ on_reload(void *arg, int signo)
 		return;
 	}
 	log_set_level(w->log, fresh->log_level);
-	dirty_set_settle(w->dirty, fresh->settle_ms);
-	rounds_conf(w->rounds, fresh);
-	w->author.immutable = fresh->immutable;
-	w->author.node = fresh->name;
-	w->ignore = fresh->ignore;
+	core_reconfigured(w->core, fresh);
 	settings_free(w->conf);
 	w->conf = fresh;
-	scan_all(w->scan);
 	LOG(w->log, LOG_INFO, "reload.done",
 	    "the configuration was read again, the tree is scanned");
 }
@@ -394,9 +236,8 @@ take_lock(struct watcher *w)
 }
 
 static int
-open_wal(struct watcher *w)
+open_home(struct watcher *w)
 {
-	struct wal_user user = {w, fold, note};
 	struct wal_dev dev;
 	int r = walfile_open(w->conf->state, &w->walfile);
 
@@ -407,55 +248,51 @@ open_wal(struct watcher *w)
 		return r;
 	}
 	dev = walfile_dev(w->walfile);
-	r = home_prepare(w->conf->state, w->tree, &dev, clock_wall_ms(), w->err, sizeof(w->err));
-	if (r < 0)
-		return r;
-	w->index = index_new(random_u64(), w->conf->name);
-	w->wal = wal_new(&dev, &user);
-	r = w->index != NULL && w->wal != NULL ? wal_open(w->wal) : -ENOMEM;
-	if (r < 0)
-		snprintf(w->err, sizeof(w->err), "%s/wal: cannot be opened: %s", w->conf->state,
-			 strerror(-r));
-	return r;
+	return home_prepare(w->conf->state, w->tree, &dev, clock_wall_ms(), w->err, sizeof(w->err));
 }
 
 static int
 open_watching(struct watcher *w)
 {
-	struct scan_opts so = {w->tree, w->index, NULL, NULL, w->log, &w->ignore};
-	struct rounds_opts ro = {.conf = w->conf,
-				 .tree = w->tree,
-				 .index = w->index,
-				 .wal = w->wal,
-				 .work = w->work,
-				 .log = w->log,
-				 .author = &w->author,
-				 .arg = w,
-				 .fatal = on_fatal,
-				 .may_log = may_log,
-				 .may_start = may_start};
-
 	w->notify = notify_new();
 	if (w->notify == NULL) {
 		snprintf(w->err, sizeof(w->err),
 			 "no inotify instance: raise fs.inotify.max_user_instances");
 		return -EMFILE;
 	}
-	w->dirty = dirty_new(w->conf->settle_ms, random_u64());
-	w->moves = moves_new();
 	w->watch = watch_new(w->tree, w->notify);
-	so.watch = w->watch;
-	so.dirty = ro.dirty = w->dirty;
-	ro.moves = w->moves;
-	w->scan = w->dirty != NULL && w->watch != NULL ? scan_new(&so) : NULL;
-	w->rounds = w->scan != NULL && w->moves != NULL ? rounds_new(&ro) : NULL;
-	if (w->rounds == NULL ||
+	if (w->watch == NULL ||
 	    loop_fd_add(w->loop, notify_fd(w->notify), EPOLLIN, on_notify, w) < 0) {
 		snprintf(w->err, sizeof(w->err), "out of memory");
 		return -ENOMEM;
 	}
-	watch_wal(w);
 	return 0;
+}
+
+static int
+open_core(struct watcher *w)
+{
+	struct wal_dev dev = walfile_dev(w->walfile);
+	struct core_opts o = {.conf = w->conf,
+			      .log = w->log,
+			      .dev = &dev,
+			      .tree = w->tree,
+			      .work = w->work,
+			      .watch = w->watch,
+			      .seed = random_u64(),
+			      .next_origin = random_u64(),
+			      .now_ms = clock_mono_ms(),
+			      .arg = w,
+			      .fatal = on_fatal,
+			      .halted = on_halted};
+	int r;
+
+	watch_wal(w); /* before it is read: what comes after is told */
+	r = core_open(&o, &w->core);
+	if (r < 0)
+		snprintf(w->err, sizeof(w->err), "%s/wal: cannot be opened: %s", w->conf->state,
+			 strerror(-r));
+	return r;
 }
 
 static int
@@ -466,44 +303,25 @@ open_all(struct watcher *w)
 
 	if (take_lock(w) < 0 || tree_open(&to, &w->tree, w->err, sizeof(w->err)) < 0)
 		return refuse(w, EXIT_FAILED);
-	r = open_wal(w);
+	r = open_home(w);
 	if (r < 0)
 		return refuse(w, r == -ENOTRECOVERABLE ? EXIT_HALTED : EXIT_FAILED);
-	if (home_guard(w->tree, wal_info(w->wal), w->conf->root, w->err, sizeof(w->err)) < 0)
-		return refuse(w, EXIT_HALTED);
 	w->work = work_new(w->loop, WORKERS);
-	if (w->work == NULL || open_watching(w) < 0)
+	if (w->work == NULL || open_watching(w) < 0 || open_core(w) < 0)
 		return refuse(w, EXIT_FAILED);
-	w->index->arg = w;
-	w->index->on_barrier = on_barrier;
-	w->author = (struct author){.index = w->index,
-				    .tree = w->tree,
-				    .node = w->conf->name,
-				    .store = wal_info(w->wal)->store,
-				    .next_origin = random_u64(),
-				    .hlc = w->index->hlc_own,
-				    .import = w->index->scanned_ms == 0,
-				    .immutable = w->conf->immutable};
-	if (w->index->barrier > w->index->answered)
-		rounds_barrier(w->rounds, w->index->barrier);
-	return EXIT_OK;
+	return core_guard(w->core, w->err, sizeof(w->err)) < 0 ? refuse(w, EXIT_HALTED) : EXIT_OK;
 }
 
 static void
 close_all(struct watcher *w)
 {
 	work_free(w->work);
-	rounds_free(w->rounds);
-	scan_free(w->scan);
+	core_close(w->core);
 	watch_free(w->watch);
-	moves_free(w->moves);
-	dirty_free(w->dirty);
 	if (w->notify != NULL) {
 		loop_fd_del(w->loop, notify_fd(w->notify));
 		notify_free(w->notify);
 	}
-	wal_free(w->wal);
-	index_free(w->index);
 	walfile_close(w->walfile);
 	tree_close(w->tree);
 	loop_free(w->loop);
@@ -528,13 +346,11 @@ run(struct watcher *w)
 	code = open_all(w);
 	if (code != EXIT_OK)
 		return code;
-	w->started_ms = clock_mono_ms();
-	w->rescan_ms = w->started_ms;
 	loop_timer_init(&w->timer, on_timer, w);
 	loop_before_sleep(w->loop, turn, w);
 	LOG(w->log, LOG_INFO, "start", "mimeo-watcher " PACKAGE_VERSION,
 	    log_s("node", w->conf->name), log_s("root", w->conf->root),
-	    log_u("files", w->index->files));
+	    log_u("files", core_stats(w->core).files));
 	return loop_run(w->loop);
 }
 
@@ -585,7 +401,6 @@ main(int argc, char **argv)
 		fprintf(stderr, "%s\n", w.err);
 		return EXIT_USAGE;
 	}
-	w.ignore = w.conf->ignore;
 	w.log = log_new(w.conf->log_format, w.conf->log_level, NULL, NULL);
 	code = run(&w);
 	close_all(&w);

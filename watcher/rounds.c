@@ -16,6 +16,7 @@
 #define RETRY_BUSY_MS                                                                              \
 	1000 /* a close of the file is an event of its own; this is for what gives none */
 #define RETRY_LATER_MS 5 /* the agent is at work on the path */
+#define RETRY_ECHO_MS 100
 #define RETRY_ERROR_MS 5000
 #define RETRY_SPACE_MS 1000
 #define ANSWER_BYTES_MAX 60000
@@ -235,6 +236,10 @@ item_decide(struct rounds *r, struct take_item *it)
 	if (v == AUTHOR_LATER) {
 		dirty_done(r->o.dirty, it->name, r->now_ms, "", RETRY_LATER_MS);
 		it->name->reason = NULL; /* soon, and no answer before */
+	} else if (v == AUTHOR_ECHO) {
+		dirty_done(r->o.dirty, it->name, r->now_ms,
+			   "the same as a version that the agent is about to take on",
+			   it->name->tries == 0 ? RETRY_ECHO_MS : RETRY_BUSY_MS);
 	} else if (v == AUTHOR_REFUSED) {
 		LOG(r->o.log, LOG_WARN, "watch.refused", why,
 		    log_b("path", it->found.path, it->found.len));

@@ -183,6 +183,29 @@ gap_not_for_ever(void)
 	index_free(x);
 }
 
+/* The agent put a loser into the store; meanwhile what won was deleted by a user. */
+static void
+kept_loser_may_win(void)
+{
+	struct index *x = fold_index();
+	struct record mine, gone, other = rec("p", dot(2, 1), 1, KIND_FILE, 2);
+
+	fold_origin(x, 1, "self");
+	mine = rec("p", dot(1, 1), 2, KIND_FILE, 1);
+	gone = rec("p", dot(1, 2), 3, KIND_ABSENT, 0);
+	after(&gone, &mine);
+	fold_own(x, &mine);
+	fold_known(x, &other);
+	fold_own(x, &gone);
+	fold_applied(x, "p", other.dot, 0);
+	ok(dotset_has(&x->acked, other.dot), "its bytes are durable here");
+	ok(dot_none(at(x, "p")->left) && x->todo_count == 1, "but it is still to be shown");
+	fold_applied(x, "p", other.dot, APPLIED_SHOWN);
+	is_int(x->todo_count, 0, "until it is");
+	record_clear(&gone);
+	index_free(x);
+}
+
 /* ---- settled, left, and the list of what is not ---- */
 
 struct told {
@@ -329,14 +352,14 @@ left_behind(void)
 	after(&gone, &dir);
 	fold_known(x, &gone);
 	is_int(x->todo_count, 1, "its delete is pending");
-	fold_applied(x, "d", gone.dot, 0);
+	fold_applied(x, "d", gone.dot, APPLIED_LEFT);
 	ok(dot_eq(at(x, "d")->left, gone.dot) && x->todo_count == 0,
 	   "the directory had to stay: dealt with all the same");
 	ok(dotset_has(&x->acked, gone.dot) && dot_eq(shown(x, "d"), dir.dot),
 	   "acknowledged, and still shown");
 	index_unleave(x, at(x, "d"));
 	is_int(x->todo_count, 1, "taken back: it is looked at again");
-	fold_applied(x, "d", gone.dot, 0);
+	fold_applied(x, "d", gone.dot, APPLIED_LEFT);
 	fold_known(x, &file);
 	fold_applied(x, "d/f", file.dot, APPLIED_SHOWN);
 	ok(dot_none(at(x, "d")->left) && x->todo_count == 0,
@@ -345,7 +368,7 @@ left_behind(void)
 	fold_applied(x, "d/f", dot(0, 0), APPLIED_ABSENT);
 	is_int(x->todo_count, 1, "the file went: the directory is due again");
 	after(&back, &gone);
-	fold_applied(x, "d", gone.dot, 0);
+	fold_applied(x, "d", gone.dot, APPLIED_LEFT);
 	fold_known(x, &back);
 	ok(dot_none(at(x, "d")->left) && x->todo_count == 1,
 	   "another winner: what was left does not count for it");
@@ -852,6 +875,7 @@ main(void)
 	contexts_add_up();
 	contexts_beyond_heads();
 	pending_is_not_acknowledged();
+	kept_loser_may_win();
 	duplicates();
 	gaps();
 	gap_not_for_ever();

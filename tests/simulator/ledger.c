@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The referee: reads what becomes durable in every WAL, and compares with what users did. It knows
+ * records and contexts, and nothing of the index. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/exchange_internal.h"
+#include "conf/hash.h"
+#include "tests/simulator/sim.h"
+
+struct content {
+	uint8_t hash[HASH_BYTES];
+};
+
+/* One path on one machine. */
+struct spot {
+	unsigned touches, records;
+	struct content *seen; /* what has ever lain there */
+	size_t nseen;
+};
+
+struct place {
+	char *path;
+	struct spot spot[SIM_HOSTS_MAX];
+};
+
+struct logged {
+	struct record *r;
+	unsigned host;
+};
+
+struct ledger {
+	struct sim *s;
+	struct place *places;
+	size_t nplaces;
+	struct logged *logged;
+	size_t nlogged, cap;
+};
+
+static void *
+grow(void *p, size_t n, size_t size)
+{
+	p = realloc(p, n * size);
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static struct spot *
+spot(struct ledger *l, const struct host *h, const char *path, size_t len)
+{
+	struct place *p;
+
+	for (size_t i = 0; i < l->nplaces; i++)
+		if (strlen(l->places[i].path) == len && memcmp(l->places[i].path, path, len) == 0)
+			return &l->places[i].spot[h->index];
+	l->places = grow(l->places, l->nplaces + 1, sizeof(*l->places));
+	p = &l->places[l->nplaces++];
+	*p = (struct place){.path = strndup(path, len)};
+	return &p->spot[h->index];
+}
+
+static const struct logged *
+find(const struct ledger *l, struct dot dot)
+{
+	for (size_t i = 0; i < l->nlogged; i++)
+		if (dot_eq(l->logged[i].r->dot, dot))
+			return &l->logged[i];
+	return NULL;
+}
+
+static bool
+same_path(const struct record *a, const struct record *b)
+{
+	return a->path_len == b->path_len && memcmp(a->path, b->path, a->path_len) == 0;
+}
+
+static const char *
+show(const struct record *r)
+{
+	static char text[4][160];
+	static unsigned turn;
+	char dot[DOT_TEXT_BYTES], *out = text[turn++ % 4];
+
+	dot_text(r->dot, dot);
+	snprintf(out, sizeof(text[0]), "%s %.*s (%s)", dot, (int)r->path_len, r->path,
+		 record_op_name((enum record_op)r->op));
+	return out;
+}
+
+/* ---- what users do ---- */
+
+void
+ledger_touch(struct ledger *l, const struct host *h, const char *path)
+{
+	spot(l, h, path, strlen(path))->touches++;
+}
+
+void
+ledger_power(struct ledger *l, struct host *h)
+{
+	for (size_t i = 0; i < l->nplaces; i++)
+		l->places[i].spot[h->index].touches++;
+}
+
+static bool
+has_seen(const struct spot *s, const uint8_t *hash)
+{
+	for (size_t i = 0; i < s->nseen; i++)
+		if (memcmp(s->seen[i].hash, hash, HASH_BYTES) == 0)
+			return true;
+	return false;
+}
+
+void
+ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+	uint8_t hash[HASH_BYTES];
+
+	if (hash_of(i->data.data, i->data.len, hash) < 0)
+		abort();
+	if (has_seen(s, hash))
+		return;
+	s->seen = grow(s->seen, s->nseen + 1, sizeof(*s->seen));
+	memcpy(s->seen[s->nseen++].hash, hash, HASH_BYTES);
+}
+
+/* ---- what is logged ---- */
+
+static bool
+kept_here(const struct host *h, const struct record *r)
+{
+	uint8_t hash[HASH_BYTES];
+
+	for (const struct dent *e = h->disk->kept->dent; e != NULL; e = e->next)
+		if (e->live != NULL && e->live->data.len == r->size &&
+		    hash_of(e->live->data.data, e->live->data.len, hash) == 0 &&
+		    memcmp(hash, r->hash, HASH_BYTES) == 0)
+			return true;
+	return false;
+}
+
+/* May a record of this machine say that it supersedes that one: was its content here? */
+static bool
+justified(struct ledger *l, struct host *h, const struct record *r, const struct logged *old)
+{
+	struct spot *s = spot(l, h, (const char *)r->path, r->path_len);
+
+	if (old->host == h->index || old->r->kind == KIND_ABSENT || old->r->kind == KIND_DIR ||
+	    has_seen(s, old->r->hash) || kept_here(h, old->r))
+		return true;
+	for (size_t i = 0; i < l->nlogged; i++) {
+		const struct record *k = l->logged[i].r;
+
+		if (same_path(k, r) && vv_covers(&r->ctx, k->dot) && record_covers(k, old->r->dot))
+			return true;
+	}
+	return false;
+}
+
+static void
+read_record(struct ledger *l, struct host *h, const struct record *r)
+{
+	struct spot *s = spot(l, h, (const char *)r->path, r->path_len);
+
+	sim_trace(l->s, "%s logs %s", h->name, show(r));
+	l->s->events++;
+	if (find(l, r->dot) != NULL)
+		sim_fail(l->s, "%s: the dot of %s was used before", h->name, show(r));
+	if (++s->records > s->touches)
+		sim_fail(l->s, "%s: %s was logged, and no user did that", h->name, show(r));
+	for (size_t i = 0; i < l->nlogged; i++)
+		if (same_path(l->logged[i].r, r) && vv_covers(&r->ctx, l->logged[i].r->dot) &&
+		    !justified(l, h, r, &l->logged[i]))
+			sim_fail(l->s, "%s: %s supersedes %s, which was never there", h->name,
+				 show(r), show(l->logged[i].r));
+	if (l->nlogged == l->cap) {
+		l->cap = l->cap * 2 + 64;
+		l->logged = grow(l->logged, l->cap, sizeof(*l->logged));
+	}
+	l->logged[l->nlogged++] = (struct logged){record_dup(r), h->index};
+}
+
+static void
+read_known(struct ledger *l, struct host *h, const struct record *r)
+{
+	const struct logged *o = find(l, r->dot);
+
+	l->s->events++;
+	if (o == NULL)
+		sim_fail(l->s, "%s: %s was sent before it was durable", h->name, show(r));
+	else if (!same_path(o->r, r) || memcmp(o->r->hash, r->hash, HASH_BYTES) != 0 ||
+		 o->r->kind != r->kind || o->r->mtime_ns != r->mtime_ns)
+		sim_fail(l->s, "%s: %s is not what was logged", h->name, show(r));
+}
+
+static void
+read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
+{
+	struct entry e;
+
+	if (entry_decode(payload, len, &e) < 0)
+		return;
+	sim_trace(l->s, "%s wal %s %.*s", h->name, entry_type_name(e.type), (int)e.path_len,
+		  e.path != NULL ? (const char *)e.path : "");
+	if (e.type == ENTRY_RECORD)
+		read_record(l, h, &e.rec);
+	else if (e.type == ENTRY_KNOWN)
+		read_known(l, h, &e.rec);
+	entry_clear(&e);
+}
+
+void
+ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number)
+{
+	if (number != h->parsed_file) {
+		h->parsed = h->parsed_file < 0 ? WAL_HEADER_BYTES
+					       : (size_t)bytes_get_u64(file->data + 32);
+		h->parsed_file = number;
+	}
+	while (h->parsed + WAL_ENTRY_HEADER_BYTES <= file->len) {
+		size_t len = bytes_get_u32(file->data + h->parsed);
+
+		if (len > file->len - h->parsed - WAL_ENTRY_HEADER_BYTES)
+			break;
+		read_entry(l, h, file->data + h->parsed + WAL_ENTRY_HEADER_BYTES, len);
+		h->parsed += WAL_ENTRY_HEADER_BYTES + len;
+	}
+}
+
+/* ---- restarts ---- */
+
+void
+ledger_said(struct ledger *l, struct host *h)
+{
+	(void)l;
+	if (h->agent.log.dead && h->node->exchange == NULL)
+		return;
+	if (dotset_join(&h->said_have, &h->node->exchange->have) < 0 ||
+	    dotset_join(&h->said_acked, &h->node->exchange->acked) < 0)
+		abort();
+}
+
+void
+ledger_back(struct ledger *l, struct host *h)
+{
+	if (!dotset_subset(&h->said_have, &h->node->index->have))
+		sim_fail(l->s, "%s: came back and does not know what it had said it holds",
+			 h->name);
+	if (!dotset_subset(&h->said_acked, &h->node->index->acked))
+		sim_fail(l->s, "%s: came back and does not know what it had said it applied",
+			 h->name);
+}
+
+/* ---- at rest ---- */
+
+static bool
+superseded(const struct ledger *l, const struct record *r)
+{
+	for (size_t i = 0; i < l->nlogged; i++)
+		if (same_path(l->logged[i].r, r) && record_covers(l->logged[i].r, r->dot))
+			return true;
+	return false;
+}
+
+static void
+check_content(struct ledger *l, struct host *h, const struct irec *i)
+{
+	struct inode *f;
+	uint8_t hash[HASH_BYTES];
+	const struct irec *w = index_winner(i->ent);
+
+	if (i->r->kind != KIND_FILE)
+		return;
+	if (i->shown) {
+		if (disk_find(h->disk, i->r->path, i->r->path_len, &f) < 0 ||
+		    hash_of(f->data.data, f->data.len, hash) < 0 ||
+		    memcmp(hash, i->r->hash, HASH_BYTES) != 0)
+			sim_fail(l->s, "%s: %s is said to be shown, and is not", h->name,
+				 show(i->r));
+		return;
+	}
+	if (i != w && record_same_content(i->r, w->r))
+		return;
+	if (!kept_here(h, i->r))
+		sim_fail(l->s, "%s: the content of %s is neither shown nor in the store", h->name,
+			 show(i->r));
+}
+
+static void
+check_record(struct ledger *l, struct host *h, const struct record *r)
+{
+	bool head = !superseded(l, r);
+	const struct pathent *e = index_find(h->node->index, r->path, r->path_len);
+	const struct irec *i = e != NULL ? index_record(e, r->dot) : NULL;
+
+	if (!dotset_has(&h->node->index->have, r->dot))
+		sim_fail(l->s, "%s: never heard of %s", h->name, show(r));
+	else if (head && (i == NULL || !i->head))
+		sim_fail(l->s, "%s: %s is superseded by nothing, and no head", h->name, show(r));
+	else if (!head && i != NULL && i->head)
+		sim_fail(l->s, "%s: %s is superseded, and still a head", h->name, show(r));
+	else if (head)
+		check_content(l, h, i);
+}
+
+void
+ledger_check(struct ledger *l)
+{
+	for (unsigned k = 0; k < l->s->n; k++) {
+		index_check(l->s->host[k]->node->index);
+		for (size_t i = 0; i < l->nlogged; i++)
+			check_record(l, l->s->host[k], l->logged[i].r);
+	}
+}
+
+size_t
+ledger_records(const struct ledger *l)
+{
+	return l->nlogged;
+}
+
+/* ---- life ---- */
+
+struct ledger *
+ledger_new(struct sim *s)
+{
+	struct ledger *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		abort();
+	l->s = s;
+	return l;
+}
+
+void
+ledger_free(struct ledger *l)
+{
+	for (size_t i = 0; i < l->nplaces; i++) {
+		free(l->places[i].path);
+		for (unsigned k = 0; k < SIM_HOSTS_MAX; k++)
+			free(l->places[i].spot[k].seen);
+	}
+	for (size_t i = 0; i < l->nlogged; i++)
+		record_free(l->logged[i].r);
+	free(l->places);
+	free(l->logged);
+	free(l);
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Runs histories: one seed, one history. What it runs are the production objects. */
+#include "config.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/apply.h"
+#include "tests/simulator/sim.h"
+
+#define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
+#define STILL_NS (3 * SIM_S)  /* and stays as it is */
+#define STEPS_MAX 3000000
+#define STEP_NS (40 * 1000) /* what a step costs, at most */
+
+/* ---- what happened ---- */
+
+static void
+mix(struct sim *s, const char *text)
+{
+	for (; *text != '\0'; text++)
+		s->hash = (s->hash ^ (uint8_t)*text) * 0x100000001b3u;
+	s->hash = (s->hash ^ s->now_ns) * 0x100000001b3u;
+}
+
+void
+sim_trace(struct sim *s, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	mix(s, line);
+	if (s->verbose)
+		printf("%10.6f %s\n", (double)s->now_ns / 1e9, line);
+}
+
+void
+sim_fail(struct sim *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->failed)
+		return;
+	s->failed = true;
+	va_start(ap, fmt);
+	vsnprintf(s->why, sizeof(s->why), fmt, ap);
+	va_end(ap);
+	sim_trace(s, "FAILED %s", s->why);
+}
+
+/* ---- time ---- */
+
+static void
+set_time(struct sim *s, uint64_t now_ns)
+{
+	s->now_ns = now_ns;
+	for (unsigned i = 0; i < s->n; i++)
+		s->host[i]->wall_ns = SIM_EPOCH_NS + (int64_t)now_ns + s->host[i]->wall_offset_ns;
+}
+
+static uint64_t
+next_ns(const struct sim *s)
+{
+	uint64_t at = net_next_ns(s);
+
+	for (unsigned i = 0; i < s->n; i++) {
+		uint64_t h = host_next_ns(s->host[i]);
+
+		at = h < at ? h : at;
+	}
+	return at;
+}
+
+/* One thing happens somewhere, or time passes, at most until `until`. */
+static void
+step(struct sim *s, uint64_t until)
+{
+	unsigned first = (unsigned)rng_below(&s->rng, s->n + 1);
+	uint64_t at;
+
+	s->steps++;
+	set_time(s, s->now_ns + rng_below(&s->rng, STEP_NS));
+	for (unsigned i = 0; i <= s->n; i++) {
+		unsigned k = (first + i) % (s->n + 1);
+
+		if (k == s->n ? net_step(s) : host_step(s->host[k]))
+			return;
+	}
+	at = next_ns(s);
+	at = at < until ? at : until;
+	set_time(s, at > s->now_ns ? at : s->now_ns + STEP_NS);
+}
+
+/* ---- at rest ---- */
+
+static bool
+trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, char *where,
+	    size_t cap)
+{
+	size_t na = 0, nb = 0;
+
+	if (a->kind != b->kind ||
+	    (a->kind == KIND_FILE && (a->mode != b->mode || a->mtime_ns != b->mtime_ns)) ||
+	    a->data.len != b->data.len ||
+	    (a->data.len > 0 && memcmp(a->data.data, b->data.data, a->data.len) != 0)) {
+		snprintf(where, cap, "%.*s", a->at != NULL ? (int)a->at->len : 0,
+			 a->at != NULL ? a->at->name : "");
+		return false;
+	}
+	for (const struct dent *e = b->dent; e != NULL; e = e->next)
+		nb += e->live != NULL;
+	for (const struct dent *e = a->dent; e != NULL; e = e->next) {
+		const struct inode *other;
+
+		if (e->live == NULL)
+			continue;
+		na++;
+		other = disk_lookup(b, e->name, e->len);
+		if (other == NULL) {
+			snprintf(where, cap, "%.*s", (int)e->len, e->name);
+			return false;
+		}
+		if (!trees_equal(s, e->live, other, where, cap))
+			return false;
+	}
+	if (na != nb)
+		snprintf(where, cap, "of a directory with another number of names");
+	return na == nb;
+}
+
+static bool
+at_rest(struct sim *s)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct index *x;
+
+		if (!host_quiet(s->host[i]))
+			return false;
+		x = s->host[i]->node->index;
+		if (!dotset_eq(&x->have, &s->host[0]->node->index->have) ||
+		    !dotset_eq(&x->have, &x->acked))
+			return false;
+	}
+	return true;
+}
+
+static void
+check_rest(struct sim *s)
+{
+	for (unsigned i = 1; i < s->n; i++) {
+		const struct host *a = s->host[0], *b = s->host[i];
+		char where[300] = "";
+
+		if (!trees_equal(s, a->disk->root, b->disk->root, where, sizeof(where)))
+			sim_fail(s, "the trees of %s and %s differ: %s", a->name, b->name, where);
+		if (memcmp(a->node->index->digest, b->node->index->digest, 16) != 0)
+			sim_fail(s, "%s and %s have other digests", a->name, b->name);
+	}
+	if (!s->failed)
+		ledger_check(s->ledger);
+}
+
+static void
+why_not(struct sim *s)
+{
+	char text[700] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; i < s->n && len < sizeof(text) - 100; i++) {
+		const struct host *h = s->host[i];
+		const struct pathent *e;
+		struct apply_state st;
+
+		if (h->node == NULL || h->core == NULL) {
+			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s: down;",
+						h->name);
+			continue;
+		}
+		e = index_todo_first(h->node->index);
+		if (e == NULL) {
+			len += (size_t)snprintf(
+				text + len, sizeof(text) - len,
+				" %s: dirty %llu, quiet %d, all acked %d;", h->name,
+				(unsigned long long)core_stats(h->core).dirty, host_quiet(h),
+				dotset_eq(&h->node->index->have, &h->node->index->acked));
+			continue;
+		}
+		st = apply_explain(h->node->apply, e);
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+					" %s: %zu unsettled, %.60s: %s %s;", h->name,
+					h->node->index->todo_count, (const char *)e->path, st.state,
+					st.reason != NULL ? st.reason : "");
+	}
+	sim_fail(s, "not at rest:%s", text);
+}
+
+/* ---- one history ---- */
+
+static void
+draw_faults(struct sim *s, struct rng *r)
+{
+	static const size_t queues[] = {16384, 16384, 256, 16};
+	struct faults *f = &s->faults;
+
+	*f = (struct faults){
+		.events_max = queues[rng_below(r, 4)],
+		.slow_ns = SIM_MS << rng_below(r, 8),
+		.latency_ns = SIM_MS << rng_below(r, 9),
+	};
+	if (rng_below(r, 2) == 0)
+		f->race = 50 + (unsigned)rng_below(r, 500);
+	if (rng_below(r, 2) == 0)
+		f->cut_link = 20 + (unsigned)rng_below(r, 300);
+}
+
+static void
+act(struct sim *s, uint64_t spread_ns)
+{
+	uint64_t until = s->now_ns + rng_delay(&s->user_rng, spread_ns);
+	struct host *h = s->host[rng_below(&s->user_rng, s->n)];
+
+	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
+		step(s, until);
+	user_act(h, rng_next(&s->user_rng), &s->user_rng);
+}
+
+static void
+settle(struct sim *s)
+{
+	uint64_t end = s->now_ns + CALM_NS, look = 0;
+
+	s->calm = true;
+	for (unsigned i = 0; i < s->n; i++)
+		user_close(s->host[i]);
+	while (!s->failed && s->now_ns < end && s->steps < STEPS_MAX) {
+		step(s, end);
+		if (s->now_ns < look)
+			continue;
+		look = s->now_ns + 20 * SIM_MS;
+		if (at_rest(s))
+			return;
+	}
+	if (!s->failed)
+		why_not(s);
+}
+
+static void
+stay(struct sim *s)
+{
+	uint64_t end = s->now_ns + STILL_NS;
+	size_t size[SIM_HOSTS_MAX];
+
+	for (unsigned i = 0; i < s->n; i++)
+		size[i] = s->host[i]->wal->file[s->host[i]->wal->wal]->live.len;
+	while (!s->failed && s->now_ns < end)
+		step(s, end);
+	for (unsigned i = 0; i < s->n; i++)
+		if (size[i] != s->host[i]->wal->file[s->host[i]->wal->wal]->live.len)
+			sim_fail(s, "%s: its WAL grows although nothing happens", s->host[i]->name);
+}
+
+static void
+run(struct sim *s)
+{
+	struct rng r = {s->seed * 2 + 1};
+	unsigned actions;
+	uint64_t spread;
+
+	s->hash = 0xcbf29ce484222325u;
+	s->rng.state = rng_next(&r);
+	s->user_rng.state = rng_next(&r);
+	s->now_ns = 1000 * SIM_S;
+	s->n = 2 + (unsigned)rng_below(&r, 2 + rng_below(&r, 5));
+	if (s->n > SIM_HOSTS_MAX)
+		s->n = SIM_HOSTS_MAX;
+	draw_faults(s, &r);
+	s->ledger = ledger_new(s);
+	for (unsigned i = 0; i < s->n; i++) {
+		s->host[i] = calloc(1, sizeof(*s->host[i]));
+		if (s->host[i] == NULL)
+			abort();
+		host_init(s->host[i], s, i);
+	}
+	set_time(s, s->now_ns);
+	actions = 5 + (unsigned)rng_below(&r, 40);
+	spread = (50 * SIM_MS) << rng_below(&r, 7);
+	for (unsigned i = 0; i < actions && !s->failed; i++)
+		act(s, spread);
+	if (!s->failed)
+		settle(s);
+	if (!s->failed)
+		check_rest(s);
+	if (!s->failed)
+		stay(s);
+	if (!s->failed)
+		check_rest(s);
+	for (unsigned i = 0; i < s->n; i++)
+		host_free(s->host[i]);
+	net_free(s);
+	for (unsigned i = 0; i < s->n; i++)
+		free(s->host[i]);
+}
+
+struct totals {
+	uint64_t seeds, failed, steps, events, records;
+};
+
+static bool
+one(uint64_t seed, bool verbose, struct totals *t)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	bool good;
+
+	if (s == NULL)
+		abort();
+	s->seed = seed;
+	s->verbose = verbose;
+	run(s);
+	t->seeds++;
+	t->failed += s->failed;
+	t->steps += s->steps;
+	t->events += s->events;
+	t->records += ledger_records(s->ledger);
+	good = !s->failed;
+	if (!good)
+		printf("seed %llu failed: %s\n", (unsigned long long)seed, s->why);
+	if (verbose)
+		printf("hash %016llx\n", (unsigned long long)s->hash);
+	ledger_free(s->ledger);
+	free(s);
+	return good;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+						{"seeds", required_argument, NULL, 'n'},
+						{"first", required_argument, NULL, 'f'},
+						{"quiet", no_argument, NULL, 'q'},
+						{0}};
+	uint64_t n = 1000, first = 1, seed = 0;
+	struct totals t = {0};
+	bool quiet = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 's')
+			seed = strtoull(optarg, NULL, 0);
+		else if (c == 'n')
+			n = strtoull(optarg, NULL, 0);
+		else if (c == 'f')
+			first = strtoull(optarg, NULL, 0);
+		else if (c == 'q')
+			quiet = true;
+		else
+			return 2;
+	}
+	if (seed != 0)
+		return one(seed, !quiet, &t) ? 0 : 1;
+	for (uint64_t i = 0; i < n; i++)
+		(void)one(first + i, false, &t);
+	printf("%llu histories, %llu failed; %llu records, %llu events, %llu steps\n",
+	       (unsigned long long)t.seeds, (unsigned long long)t.failed,
+	       (unsigned long long)t.records, (unsigned long long)t.events,
+	       (unsigned long long)t.steps);
+	return t.failed > 0 ? 1 : 0;
+}

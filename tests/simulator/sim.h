@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A whole cluster in one process: machines, streams between them, users, faults; all from a seed.
+ */
+#ifndef MIMEO_TESTS_SIMULATOR_SIM_H
+#define MIMEO_TESTS_SIMULATOR_SIM_H
+
+#include "agent/exchange.h"
+#include "agent/node.h"
+#include "tests/simulator/proc.h"
+#include "watcher/core.h"
+
+#define SIM_HOSTS_MAX 7
+#define SIM_MS UINT64_C(1000000)
+#define SIM_S UINT64_C(1000000000)
+#define SIM_EPOCH_NS INT64_C(1700000000000000000)
+#define NEVER UINT64_MAX
+
+struct sim;
+struct ledger;
+
+/* What may go wrong in this history. Odds are "once in so many"; 0: never. */
+struct faults {
+	unsigned agent_kill; /* between any two effects */
+	unsigned watcher_kill;
+	unsigned power_cut;
+	unsigned cut_link; /* at a delivery */
+	unsigned race;     /* a user is faster, between any two effects of the agent */
+	unsigned lose_sync;
+	unsigned full;     /* disk full for a while */
+	size_t events_max; /* of the queue of watch events */
+	uint64_t slow_ns;  /* longest job */
+	uint64_t latency_ns;
+	bool clock_jumps;
+};
+
+struct host {
+	struct sim *sim;
+	unsigned index;
+	char name[8];
+	struct settings *conf;
+	struct log *log; /* NULL: silent */
+	struct disk *disk;
+	struct logdisk *wal;
+	uint64_t marker;
+	bool root_gone;
+	int64_t wall_ns, wall_offset_ns;
+	struct proc agent, watcher;
+	struct node *node;
+	struct core *core;
+	struct watch *watch;
+	uint64_t agent_at_ns, watcher_at_ns;       /* next turn */
+	uint64_t agent_start_ns, watcher_start_ns; /* when it is started again */
+	uint64_t events_at_ns;
+	int parsed_file;
+	size_t parsed;                       /* of the WAL, into the ledger */
+	struct dotset said_have, said_acked; /* to anybody */
+	bool in_user;                        /* a user's action is under way */
+	bool expect_fatal;                   /* a failure was injected that ends a process */
+	bool lost_power;
+	struct user_write *writes; /* files that a user has open */
+};
+
+/* One connection. Direction 0: from the dialler. */
+struct conn {
+	struct host *host[2];
+	struct link *link[2];
+	struct buf pipe[2];
+	uint64_t at_ns[2];
+	bool eof[2]; /* the sender of this direction is gone */
+	struct conn *next;
+};
+
+struct sim {
+	uint64_t seed;
+	struct rng rng;      /* of the machinery */
+	struct rng user_rng; /* of what users do */
+	uint64_t now_ns;
+	unsigned n;
+	struct host *host[SIM_HOSTS_MAX];
+	struct conn *conns;
+	uint64_t dial_ns[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	bool parted[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	struct faults faults;
+	struct ledger *ledger;
+	bool calm; /* nothing goes wrong any more */
+	bool verbose, failed;
+	uint64_t hash, steps, events;
+	uint64_t next_token; /* every content that is ever written is another one */
+	char why[1024];
+};
+
+__attribute__((format(printf, 2, 3))) void sim_trace(struct sim *s, const char *fmt, ...);
+/* The first one counts. */
+__attribute__((format(printf, 2, 3))) void sim_fail(struct sim *s, const char *fmt, ...);
+
+/* host.c */
+void host_init(struct host *h, struct sim *s, unsigned index);
+void host_free(struct host *h);
+/* One thing that is due on this machine. False: nothing is. */
+bool host_step(struct host *h);
+uint64_t host_next_ns(const struct host *h);
+void host_kill(struct host *h, enum proc_kind kind);
+void host_power_cut(struct host *h);
+bool host_quiet(const struct host *h);
+
+/* net.c */
+bool net_step(struct sim *s);
+uint64_t net_next_ns(const struct sim *s);
+void net_cut(struct conn *c);
+void net_host_down(struct host *h); /* its agent is gone */
+void net_free(struct sim *s);
+
+/* user.c */
+#define USER_KINDS 12
+void user_act(struct host *h, uint64_t what, struct rng *rng);
+void user_close(struct host *h);  /* whatever is still open for writing */
+void user_forget(struct host *h); /* the same, by a power cut */
+
+/* ledger.c: what was logged by whom, and whether it still makes sense */
+struct ledger *ledger_new(struct sim *s);
+void ledger_free(struct ledger *l);
+/* A path of this machine's tree was changed by a user. */
+void ledger_touch(struct ledger *l, const struct host *h, const char *path);
+/* Content as it lies at a path, closed. */
+void ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* The WAL became durable up to its end. */
+void ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number);
+/* A machine came back: does it still know what it had said? */
+void ledger_back(struct ledger *l, struct host *h);
+/* An agent ends: what it has said is remembered. */
+void ledger_said(struct ledger *l, struct host *h);
+/* The power went: anything may have changed at any path. */
+void ledger_power(struct ledger *l, struct host *h);
+/* At rest: everything that was logged is where it belongs. */
+void ledger_check(struct ledger *l);
+size_t ledger_records(const struct ledger *l);
+
+#endif

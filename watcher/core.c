@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The watcher's parts and how they are wired: events in, dirty names, scans, rounds. */
+#include "config.h"
+
+#include "watcher/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/home.h"
+#include "proto/path.h"
+#include "watcher/rounds.h"
+#include "watcher/scan.h"
+
+struct core {
+	struct core_opts o;
+	const struct ignore *ignore;
+	struct wal *wal;
+	struct index *index;
+	struct dirty *dirty;
+	struct moves *moves;
+	struct scan *scan;
+	struct rounds *rounds;
+	struct author author;
+	uint64_t now_ms, started_ms, rescan_ms, guard_ms;
+	uint64_t events, overflows;
+	bool stopped;
+	char err[4096];
+};
+
+/* ---- events ---- */
+
+static void
+dirty_or_scan(struct core *c, const void *path, size_t len)
+{
+	if (dirty_add(c->dirty, path, len, c->now_ms) < 0 && !scan_running(c->scan))
+		scan_all(c->scan);
+}
+
+/* A directory went: what the index shows below it is looked at. */
+static void
+dirty_tree(struct core *c, const struct pathent *e)
+{
+	for (const struct pathent *k = e->child; k != NULL; k = k->sib_next) {
+		if (k->shown != NULL || k->shown_dir)
+			dirty_or_scan(c, k->path, k->path_len);
+		dirty_tree(c, k);
+	}
+}
+
+static void
+dir_left(struct core *c, const char *path, size_t len)
+{
+	const struct pathent *e = index_find(c->index, path, len);
+
+	watch_remove_below(c->o.watch, path, len);
+	if (e != NULL)
+		dirty_tree(c, e);
+}
+
+static void
+overflow(struct core *c)
+{
+	c->overflows++;
+	LOG(c->o.log, LOG_WARN, "watch.overflow",
+	    "the kernel's event queue overflowed: the tree is scanned again",
+	    log_u("overflows", c->overflows));
+	scan_all(c->scan);
+	rounds_poke(c->rounds); /* the WAL's events were among them, perhaps */
+}
+
+static void
+on_name(struct core *c, const struct notify_event *e, const char *path, size_t len)
+{
+	bool dir = (e->mask & NOTIFY_ISDIR) != 0;
+
+	if ((e->mask & NOTIFY_MOVED_FROM) != 0)
+		moves_from(c->moves, e->cookie, path, len, dirty_below(c->dirty, path, len),
+			   c->now_ms);
+	if ((e->mask & NOTIFY_MOVED_TO) != 0)
+		moves_to(c->moves, e->cookie, path, len);
+	if (path_check(path, len) < 0 || scan_ignored(c->scan, path, len, dir))
+		return;
+	if (dir && (e->mask & NOTIFY_MOVED_FROM) != 0)
+		dir_left(c, path, len);
+	dirty_or_scan(c, path, len);
+	if (dir && (e->mask & (NOTIFY_CREATE | NOTIFY_MOVED_TO)) != 0)
+		scan_below(c->scan, path, len);
+}
+
+void
+core_event(struct core *c, const struct notify_event *e, uint64_t now_ms)
+{
+	char path[PATH_BYTES_MAX + PATH_NAME_BYTES_MAX + 2];
+	const char *dir;
+	size_t len;
+
+	c->now_ms = now_ms;
+	c->events++;
+	if ((e->mask & NOTIFY_OVERFLOW) != 0) {
+		overflow(c);
+		return;
+	}
+	if ((e->mask & NOTIFY_IGNORED) != 0) {
+		watch_gone(c->o.watch, e->wd);
+		return;
+	}
+	dir = watch_path(c->o.watch, e->wd, &len);
+	if (dir == NULL || e->name_len == 0 || len + 1 + e->name_len >= sizeof(path))
+		return;
+	memcpy(path, dir, len);
+	if (len > 0)
+		path[len++] = '/';
+	memcpy(path + len, e->name, e->name_len);
+	on_name(c, e, path, len + e->name_len);
+}
+
+void
+core_wal_changed(struct core *c)
+{
+	rounds_poke(c->rounds);
+}
+
+/* ---- the WAL ---- */
+
+static int
+fold(void *arg, const struct entry *e)
+{
+	struct core *c = arg;
+
+	return index_fold(c->index, e);
+}
+
+static void
+note(void *arg, const char *event, const char *text)
+{
+	struct core *c = arg;
+
+	LOG(c->o.log, LOG_WARN, event, text);
+}
+
+static void
+on_barrier(void *arg, uint64_t n)
+{
+	struct core *c = arg;
+
+	if (c->rounds != NULL)
+		rounds_barrier(c->rounds, n);
+}
+
+/* ---- what rounds ask ---- */
+
+static void
+on_fatal(void *arg, const char *what, int error)
+{
+	struct core *c = arg;
+
+	LOG(c->o.log, LOG_ERROR, "fatal", what, log_err(error));
+	c->stopped = true;
+	c->o.fatal(c->o.arg, what, error);
+}
+
+int
+core_guard(struct core *c, char *err, size_t err_len)
+{
+	return home_guard(c->o.tree, wal_info(c->wal), c->o.conf->root, err, err_len);
+}
+
+static bool
+may_log(void *arg)
+{
+	struct core *c = arg;
+
+	if (core_guard(c, c->err, sizeof(c->err)) == 0)
+		return true;
+	if (!c->stopped) {
+		LOG(c->o.log, LOG_ERROR, "guard.halted", c->err);
+		c->stopped = true;
+		c->o.halted(c->o.arg, c->err);
+	}
+	return false;
+}
+
+/* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted
+ * and not added again. */
+static bool
+may_start(void *arg)
+{
+	struct core *c = arg;
+
+	if (!c->author.import || (c->o.conf->peer_count == 0 && c->index->nmembers <= 1))
+		return true;
+	return c->index->exchanged || c->now_ms - c->started_ms >= CORE_FIRST_EXCHANGE_MS;
+}
+
+/* ---- one turn ---- */
+
+uint64_t
+core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
+{
+	uint64_t at;
+	bool more;
+
+	c->now_ms = now_ms;
+	if (c->stopped)
+		return UINT64_MAX;
+	if (now_ms >= c->guard_ms) {
+		c->guard_ms = now_ms + CORE_GUARD_MS;
+		if (!may_log(c))
+			return UINT64_MAX;
+	}
+	if (now_ms >= c->rescan_ms) {
+		c->rescan_ms = now_ms + c->o.conf->rescan_ms;
+		scan_all(c->scan);
+	}
+	more = scan_slice(c->scan, now_ms);
+	if (scan_full_done(c->scan))
+		rounds_scanned(c->rounds, scan_done_names(c->scan));
+	rounds_turn(c->rounds, now_ms, wall_ms, wall_ns);
+	at = rounds_deadline(c->rounds);
+	at = at < c->guard_ms ? at : c->guard_ms;
+	at = at < c->rescan_ms ? at : c->rescan_ms;
+	return more ? now_ms : at;
+}
+
+void
+core_reconfigured(struct core *c, const struct settings *conf)
+{
+	dirty_set_settle(c->dirty, conf->settle_ms);
+	rounds_conf(c->rounds, conf);
+	c->author.immutable = conf->immutable;
+	c->author.node = conf->name;
+	c->ignore = conf->ignore;
+	c->o.conf = conf;
+	scan_all(c->scan);
+}
+
+struct core_stats
+core_stats(const struct core *c)
+{
+	uint64_t known = c->index->files + c->index->dirs;
+	struct core_stats s = {
+		.files = c->index->files,
+		.done = scan_done_names(c->scan),
+		.dirty = dirty_count(c->dirty),
+		.events = c->events,
+		.overflows = c->overflows,
+		.hashed = rounds_hashed_bytes(c->rounds),
+		.records = c->author.records,
+		.scanning = scan_running(c->scan),
+		.idle = rounds_idle(c->rounds),
+	};
+
+	s.total = known > s.done ? known : s.done;
+	return s;
+}
+
+/* ---- life ---- */
+
+static int
+open_wal(struct core *c)
+{
+	struct wal_user user = {c, fold, note};
+
+	c->index = index_new(c->o.seed, c->o.conf->name);
+	c->wal = wal_new(c->o.dev, &user);
+	return c->index != NULL && c->wal != NULL ? wal_open(c->wal) : -ENOMEM;
+}
+
+static int
+make_parts(struct core *c)
+{
+	struct scan_opts so = {c->o.tree, c->index, c->o.watch, NULL, c->o.log, &c->ignore};
+	struct rounds_opts ro = {.conf = c->o.conf,
+				 .tree = c->o.tree,
+				 .index = c->index,
+				 .wal = c->wal,
+				 .work = c->o.work,
+				 .log = c->o.log,
+				 .author = &c->author,
+				 .arg = c,
+				 .fatal = on_fatal,
+				 .may_log = may_log,
+				 .may_start = may_start};
+
+	c->dirty = dirty_new(c->o.conf->settle_ms, c->o.seed);
+	c->moves = moves_new();
+	so.dirty = ro.dirty = c->dirty;
+	ro.moves = c->moves;
+	c->scan = c->dirty != NULL ? scan_new(&so) : NULL;
+	c->rounds = c->scan != NULL && c->moves != NULL ? rounds_new(&ro) : NULL;
+	return c->rounds != NULL ? 0 : -ENOMEM;
+}
+
+static void
+begin(struct core *c)
+{
+	c->index->arg = c;
+	c->index->on_barrier = on_barrier;
+	c->author = (struct author){.index = c->index,
+				    .tree = c->o.tree,
+				    .node = c->o.conf->name,
+				    .store = wal_info(c->wal)->store,
+				    .next_origin = c->o.next_origin,
+				    .hlc = c->index->hlc_own,
+				    .import = c->index->scanned_ms == 0,
+				    .immutable = c->o.conf->immutable};
+	if (c->index->barrier > c->index->answered)
+		rounds_barrier(c->rounds, c->index->barrier);
+}
+
+int
+core_open(const struct core_opts *o, struct core **out)
+{
+	struct core *c = calloc(1, sizeof(*c));
+	int r;
+
+	*out = NULL;
+	if (c == NULL)
+		return -ENOMEM;
+	c->o = *o;
+	c->ignore = o->conf->ignore;
+	c->now_ms = c->started_ms = c->rescan_ms = o->now_ms;
+	r = open_wal(c);
+	if (r == 0)
+		r = make_parts(c);
+	if (r < 0) {
+		core_close(c);
+		return r;
+	}
+	begin(c);
+	*out = c;
+	return 0;
+}
+
+void
+core_close(struct core *c)
+{
+	if (c == NULL)
+		return;
+	rounds_free(c->rounds);
+	scan_free(c->scan);
+	moves_free(c->moves);
+	dirty_free(c->dirty);
+	wal_free(c->wal);
+	index_free(c->index);
+	free(c);
+}
