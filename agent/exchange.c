@@ -511,6 +511,7 @@ void
 exchange_tick(struct exchange *x)
 {
 	exchange_mark(x);
+	exchange_inbox_tick(x);
 	interval(x);
 	for (struct link *l = x->links; l != NULL; l = l->next) {
 		session_tick(l->s, x->n->now_ms, x->n->wall_ms);
@@ -522,7 +523,7 @@ exchange_tick(struct exchange *x)
 uint64_t
 exchange_deadline(const struct exchange *x)
 {
-	uint64_t at = UINT64_MAX;
+	uint64_t at = exchange_inbox_deadline(x);
 
 	for (const struct link *l = x->links; l != NULL; l = l->next) {
 		uint64_t d = session_deadline(l->s), p = l->open ? link_deadline(l) : UINT64_MAX;

@@ -42,6 +42,7 @@ struct serve {
 	struct node *n;
 	struct served *first, *last;
 	unsigned streams, deltas;
+	size_t signatures; /* bytes that may come as signatures, of all streams */
 	uint64_t rate_at; /* when a stream that waits for its rate may go on; 0: none waits */
 };
 
@@ -121,6 +122,7 @@ served_free(struct served *d)
 {
 	if (d->state == DELTA)
 		d->s->deltas--;
+	d->s->signatures -= d->signature_max;
 	unlink_served(d);
 	delta_gen_free(d->gen);
 	tfile_close(d->file);
@@ -150,6 +152,26 @@ append(struct serve *s, struct served *d)
 		s->first = d;
 	s->last = d;
 	s->streams++;
+}
+
+/* The peer may send the signature of its base, if that can be of use and there is room for it. */
+static void
+want_signature(struct served *d)
+{
+	size_t max = delta_worth(d->base_size, d->size, 0) ? delta_sig_bytes_max(d->base_size) : 0;
+
+	d->state = SIGNATURE;
+	if (max == 0 || max > SERVE_SIGNATURES_BYTES_MAX) {
+		end(d, CODE_USELESS);
+		return;
+	}
+	if (max > SERVE_SIGNATURES_BYTES_MAX - d->s->signatures) {
+		end(d, CODE_BUSY);
+		return;
+	}
+	d->signature_max = max;
+	d->s->signatures += max;
+	(void)!session_credit(link_session(d->link), d->stream, (uint32_t)max);
 }
 
 void
@@ -183,12 +205,7 @@ serve_get(struct serve *s, struct link *l, const struct msg *m)
 		return;
 	}
 	if (m->how == GET_DELTA) {
-		d->state = SIGNATURE;
-		d->signature_max = delta_sig_bytes_max(d->base_size);
-		if (d->signature_max == 0 || d->signature_max > UINT32_MAX)
-			end(d, CODE_USELESS);
-		else
-			(void)!session_credit(ss, m->stream, (uint32_t)d->signature_max);
+		want_signature(d);
 		return;
 	}
 	d->state = SENDING;

@@ -8,6 +8,11 @@
 
 #define SERVE_STREAMS_MAX 128 /* at once, over all peers; more are told CODE_BUSY */
 #define SERVE_DELTAS_MAX 2    /* delta jobs in workers at once; more wait */
+/*
+ * Signatures that peers may send, over all peers, in bytes. One that is larger alone is not wanted
+ * (the whole file is sent); one that does not fit now is told CODE_BUSY.
+ */
+#define SERVE_SIGNATURES_BYTES_MAX (32u * 1024 * 1024)
 
 struct serve *serve_new(struct node *n);
 void serve_free(struct serve *s);

@@ -111,6 +111,9 @@ NODISCARD int tree_stage_unlink(struct tree *t, const char *name);
 NODISCARD int tree_stage_list(struct tree *t, int (*cb)(void *arg, const char *name), void *arg);
 /* All or an error. */
 NODISCARD int tfile_write_at(struct tfile *f, uint64_t off, const void *buf, size_t len);
+/* Takes room for a file of that size, of which `have` bytes are there. -ENOSPC, and nothing is
+ * taken; -EFBIG. */
+NODISCARD int tfile_reserve(struct tfile *f, uint64_t have, uint64_t size);
 /* Keeps what was preallocated if the file has that size already. */
 NODISCARD int tfile_truncate(struct tfile *f, uint64_t size);
 /* Starts write-back of a range without waiting (sync_file_range); a hint. */

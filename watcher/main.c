@@ -18,6 +18,7 @@
 #include "conf/lifelock.h"
 #include "conf/loop.h"
 #include "conf/random.h"
+#include "proto/hlc.h"
 #include "proto/path.h"
 #include "proto/walfile.h"
 #include "watcher/rounds.h"
@@ -485,7 +486,8 @@ open_all(struct watcher *w)
 				    .node = w->conf->name,
 				    .store = wal_info(w->wal)->store,
 				    .next_origin = random_u64(),
-				    .hlc = w->index->hlc_own,
+				    .random = random_u64,
+				    .hlc = hlc_seen(0, w->index->hlc_own, clock_wall_ms()),
 				    .import = w->index->scanned_ms == 0,
 				    .immutable = w->conf->immutable};
 	if (w->index->barrier > w->index->answered)
