@@ -539,8 +539,10 @@ exchange_new(struct node *n)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 
-	if (x != NULL)
-		x->n = n;
+	if (x == NULL)
+		return NULL;
+	x->n = n;
+	x->seed = node_random(n);
 	return x;
 }
 

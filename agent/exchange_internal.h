@@ -25,6 +25,7 @@ struct exchange {
 	} marks[MARKS_MAX]; /* what was durable when: records are relayed EXCHANGE_RELAY_MS later */
 	size_t nmarks;
 	struct map inbox; /* inlined content by dot */
+	uint64_t seed;    /* of its hashes */
 	struct inlined *oldest, *newest;
 	size_t inbox_bytes;
 	uint64_t inbox_ms; /* when it was last taken out of, or became half full */

@@ -27,7 +27,7 @@ struct inlined {
 static uint64_t
 dot_hash(const struct exchange *x, struct dot d)
 {
-	return map_hash(x->n->seed ^ d.origin, &d.seq, sizeof(d.seq));
+	return map_hash(x->seed ^ d.origin, &d.seq, sizeof(d.seq));
 }
 
 static bool

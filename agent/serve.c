@@ -174,6 +174,17 @@ want_signature(struct served *d)
 	(void)!session_credit(link_session(d->link), d->stream, (uint32_t)max);
 }
 
+static bool
+may_open(const struct serve *s, const struct link *l)
+{
+	unsigned mine = 0;
+
+	for (const struct served *d = s->first; d != NULL; d = d->next)
+		mine += d->link == l;
+	return mine < (s->streams < SERVE_STREAMS_MAX ? SERVE_PEER_STREAMS_MAX
+						       : SERVE_PEER_STREAMS_MIN);
+}
+
 void
 serve_get(struct serve *s, struct link *l, const struct msg *m)
 {
@@ -181,7 +192,7 @@ serve_get(struct serve *s, struct link *l, const struct msg *m)
 	struct served *d;
 	int r;
 
-	if (s->streams >= SERVE_STREAMS_MAX) {
+	if (!may_open(s, l)) {
 		(void)!session_end(ss, m->stream, CODE_BUSY);
 		return;
 	}
