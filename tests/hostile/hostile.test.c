@@ -25,7 +25,6 @@
 #include "tests/hostile/rig.h"
 #include "tests/tap.h"
 
-#define EVIL_ORIGIN 0xe511e511ull
 #define EVIL_NONCE 2
 #define SERVE_PEER_STREAMS_MAX 64 /* of agent/serve.h, which has peers of its own */
 #define AT_RECORD 5 /* where a record begins in its frame */

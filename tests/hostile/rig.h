@@ -29,6 +29,7 @@ struct rig {
 };
 
 #define GOOD_ORIGIN 0x600d600dull
+#define EVIL_ORIGIN 0xe511e511ull
 
 /* Sets all up; false: diagnostics were printed. */
 bool rig_start(struct rig *r, const char *build);
