@@ -88,7 +88,11 @@ NODISCARD ssize_t tfile_read_at(struct tfile *f, uint64_t off, void *buf, size_t
 NODISCARD int tfile_lease(struct tfile *f);
 /* fsync, as mode and mtime are part of a version; an error is final for this file. */
 NODISCARD int tfile_sync(struct tfile *f);
-/* Durable names: fsync of a directory; of stage/; of kept/; everything (syncfs). */
+/*
+ * Durable names: fsync of a directory; of stage/; of kept/; everything (syncfs). A directory that
+ * cannot be reached by its path any more (somebody put a symlink or a file there) may lie anywhere
+ * now: then everything is synced. -ENOENT if nothing has the path.
+ */
 NODISCARD int tree_sync_dir(struct tree *t, const void *path, size_t len);
 NODISCARD int tree_sync_stage(struct tree *t);
 NODISCARD int tree_sync_kept(struct tree *t);

@@ -1201,8 +1201,8 @@ signatures(void)
 	bad_signature("sums of 4 GiB", base, &b);
 	signature(&b, rk, 512, 32, 399, false);
 	bad_signature("one block too few", base, &b);
-	signature(&b, rk, 512, 16, 8000, true);
-	bad_signature("eight thousand blocks with one weak sum", 8000 * 512, &b);
+	signature(&b, rk, 2048, 16, 2000, true);
+	bad_signature("two thousand blocks with one weak sum", 2000 * 2048, &b);
 	buf_free(&b);
 }
 
@@ -1349,7 +1349,8 @@ bad_service(void)
 	p = offer("served-busy", 50000, &how);
 	asked = p != NULL ? p->gets : 0;
 	turns(1500);
-	if (!ok(p != NULL && p->gets - asked <= 20, "who is always busy is not asked all the time"))
+	/* It is asked for what else it offered, too. */
+	if (!ok(p != NULL && p->gets - asked <= 100, "who is always busy is not asked all the time"))
 		diag("  asked %u times", p != NULL ? p->gets - asked : 0);
 	absorbed(p, "a peer that is always busy");
 }
