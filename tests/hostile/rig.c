@@ -594,7 +594,9 @@ rig_serves(struct rig *r)
 	if (r->checks % 6 == 3) {
 		snprintf(path, sizeof(path), "local-%u", r->checks);
 		if (!rig_local(r, path, text)) {
-			diag("the file %s that was written here did not reach it", path);
+			diag("the file %s that was written here did not reach it: %u records, the "
+			     "last one of %s",
+			     path, r->good->records, r->good->last_path);
 			return false;
 		}
 	}
