@@ -41,7 +41,7 @@ struct link {
 	bool seen_all;    /* the peer has said all it holds (or it holds the same as we do) */
 	bool catching_up; /* until the first UPTO is out: everything is sent without delay */
 	bool sets_due;
-	bool told_limit; /* a set of the peer was cut, and that was said */
+	bool told_limit;       /* a set of the peer was cut, and that was said */
 	uint64_t digest;       /* of what we held when our HELLO was made */
 	struct dotset told;    /* what the peer knows that we hold */
 	struct dotset vouched; /* what UPTO has said in this session */

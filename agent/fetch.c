@@ -18,7 +18,7 @@
 #define TRIED_MAX 8  /* peers that failed this content before it is given up for now */
 #define LOOK_MS 1000 /* what waits is looked at so often, whatever events there were */
 #define STALL_MS                                                                                   \
-	30000 /* a stream that brings nothing for so long is given up and asked elsewhere */
+	30000       /* a stream that brings nothing for so long is given up and asked elsewhere */
 #define BUSY_MS 250 /* a peer that is busy is not asked again before */
 #define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
 
@@ -479,8 +479,7 @@ run_list(struct fetch *f, struct fetch_list *l)
 		next = a->next;
 		if (f->active.n >= FETCH_ACTIVE_MAX)
 			return false;
-		if (!fresh && (f->n->now_ms < a->ask_ms ||
-			       (choose(a, &exists) == NULL && exists)))
+		if (!fresh && (f->n->now_ms < a->ask_ms || (choose(a, &exists) == NULL && exists)))
 			continue;
 		list_del(l, a);
 		list_add(&f->active, a);

@@ -35,7 +35,7 @@ struct intake {
 	struct hash *hash;
 	uint64_t have; /* bytes written and hashed */
 	uint64_t flushed;
-	uint64_t reserved; /* room is taken up to here */
+	uint64_t reserved;  /* room is taken up to here */
 	struct buf coming;  /* from the stream, for the next OP_WRITE */
 	struct buf writing; /* in the worker; OP_BYTES: all of it */
 	size_t patched;     /* of `writing`, by the delta */

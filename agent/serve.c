@@ -43,7 +43,7 @@ struct serve {
 	struct served *first, *last;
 	unsigned streams, deltas;
 	size_t signatures; /* bytes that may come as signatures, of all streams */
-	uint64_t rate_at; /* when a stream that waits for its rate may go on; 0: none waits */
+	uint64_t rate_at;  /* when a stream that waits for its rate may go on; 0: none waits */
 };
 
 /* ---- where the content is ---- */
@@ -181,8 +181,8 @@ may_open(const struct serve *s, const struct link *l)
 
 	for (const struct served *d = s->first; d != NULL; d = d->next)
 		mine += d->link == l;
-	return mine < (s->streams < SERVE_STREAMS_MAX ? SERVE_PEER_STREAMS_MAX
-						       : SERVE_PEER_STREAMS_MIN);
+	return mine <
+	       (s->streams < SERVE_STREAMS_MAX ? SERVE_PEER_STREAMS_MAX : SERVE_PEER_STREAMS_MIN);
 }
 
 void

@@ -18,7 +18,7 @@
 #define SESSION_STREAMS_MAX 256 /* open streams in each direction */
 #define SESSION_OUT_BYTES_MAX                                                                      \
 	(8u * 1024 *                                                                               \
-	 1024) /* queued output; above it session_send says -ENOBUFS. Input is taken all the same:  \
+	 1024) /* queued output; above it session_send says -ENOBUFS. Input is taken all the same: \
 		  two nodes that both have much to say would wait for each other for ever */
 /* So many frames that want an answer (PING, GET, CANCEL, ASK) may come while more than that is
  * queued: an answer of a few bytes each. One more ends the session. */

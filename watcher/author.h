@@ -23,7 +23,7 @@ struct author {
 	struct tree *tree;
 	const char *node;
 	uint64_t store;
-	uint64_t origin;      /* of this run; 0: not taken yet */
+	uint64_t origin; /* of this run; 0: not taken yet */
 	/*
 	 * Random: what origin becomes at the first record, and again (another random number) when
 	 * the index has records of the origin that this run did not write: somebody else claims to

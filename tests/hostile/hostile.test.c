@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A member with a valid key that lies, floods, stalls and escapes: against a real agent and watcher.
- * After every attack the agent lives, an honest peer is served, nothing beside the root was touched,
- * memory and descriptors are within their limits. */
+/* A member with a valid key that lies, floods, stalls and escapes: against a real agent and
+ * watcher. After every attack the agent lives, an honest peer is served, nothing beside the root
+ * was touched, memory and descriptors are within their limits. */
 #include "config.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@
 
 #define EVIL_NONCE 2
 #define SERVE_PEER_STREAMS_MAX 64 /* of agent/serve.h, which has peers of its own */
-#define AT_RECORD 5 /* where a record begins in its frame */
+#define AT_RECORD 5               /* where a record begins in its frame */
 #define AT_PATH (AT_RECORD + 77)
 
 static struct rig rig;
@@ -145,9 +145,10 @@ strangers(void)
 		{"escape codes as name", "attach 1 \x1b[2Jevil\n"},
 		{"a name that is no member", "attach 1 mallory\n"},
 		{"this node's own name", "attach 1 self\n"},
-		{"a long line", "attach 1 "
-				"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-				"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"},
+		{"a long line",
+		 "attach 1 "
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
@@ -211,13 +212,13 @@ hellos(void)
 		peer_hello(p, "evil", EVIL_NONCE);
 	refused(p, "a second HELLO", CODE_PROTOCOL, "a second HELLO");
 
-	for (uint8_t type = MSG_PING; type <= MSG_TELL; type++) {
+	for (unsigned type = MSG_PING; type <= MSG_TELL; type++) {
 		char what[64];
 
 		p = peer_new(&rig.peers, rig.socket, "attach 1 evil\n");
 		if (p != NULL)
-			peer_frame(p, type, &stop, 1);
-		snprintf(what, sizeof(what), "%s before HELLO", msg_name(type));
+			peer_frame(p, (uint8_t)type, &stop, 1);
+		snprintf(what, sizeof(what), "%s before HELLO", msg_name((uint8_t)type));
 		refused(p, what, CODE_PROTOCOL, "the first frame is not a HELLO");
 	}
 }
@@ -252,13 +253,13 @@ frames(void)
 		snprintf(what, sizeof(what), "a frame of type %u", types[i]);
 		refused(p, what, CODE_PROTOCOL, "no sense");
 	}
-	for (uint8_t type = MSG_PING; type <= MSG_TELL; type++) {
+	for (unsigned type = MSG_PING; type <= MSG_TELL; type++) {
 		if (type == MSG_DATA || type == MSG_ASK || type == MSG_TELL)
 			continue; /* these may end in anything */
 		p = evil();
 		if (p != NULL)
-			peer_frame(p, type, junk, 3);
-		snprintf(what, sizeof(what), "a %s cut short", msg_name(type));
+			peer_frame(p, (uint8_t)type, junk, 3);
+		snprintf(what, sizeof(what), "a %s cut short", msg_name((uint8_t)type));
 		refused(p, what, CODE_PROTOCOL, "no sense");
 	}
 }
@@ -284,7 +285,8 @@ after_bye(void)
 static void
 bye_texts(void)
 {
-	static const uint8_t text[] = "\x1b]0;owned\x07\x1b[31m\r\n2026-01-01 info all is well %s%n";
+	static const uint8_t text[] =
+		"\x1b]0;owned\x07\x1b[31m\r\n2026-01-01 info all is well %s%n";
 	struct buf log = {0};
 	struct peer *p = evil();
 
@@ -844,7 +846,8 @@ set_floods(void)
 	set_flood(MSG_ACK, true, true, true);
 	set_flood(MSG_UPTO, false, false, false);
 	set_flood(MSG_SEEN, true, false, true);
-	ok(strstr(rig_command(&rig, "errors"), "more ranges of records than are remembered") != NULL,
+	ok(strstr(rig_command(&rig, "errors"), "more ranges of records than are remembered") !=
+		   NULL,
 	   "and it is said");
 }
 
@@ -1002,9 +1005,8 @@ streams(void)
 		m.credit = 0;
 		peer_say(p, &m);
 		for (unsigned i = 0; i < 2; i++)
-			peer_say(p, &(struct msg){.type = MSG_CREDIT,
-						  .stream = 1,
-						  .credit = UINT32_MAX});
+			peer_say(p, &(struct msg){
+					    .type = MSG_CREDIT, .stream = 1, .credit = UINT32_MAX});
 	}
 	ok(p != NULL && (peer_answers(&rig.peers, p, RIG_WAIT_MS) ||
 			 strstr(p->bye_text, "beyond all bounds") != NULL),
@@ -1145,10 +1147,9 @@ bad_signature(const char *what, uint64_t base, const struct buf *sig)
 	for (size_t at = 0; at < sig->len && good; at += MSG_DATA_BYTES_MAX) {
 		size_t n = sig->len - at < MSG_DATA_BYTES_MAX ? sig->len - at : MSG_DATA_BYTES_MAX;
 
-		peer_say(p, &(struct msg){.type = MSG_DATA,
-					  .stream = 1,
-					  .bytes = sig->data + at,
-					  .len = n});
+		peer_say(p,
+			 &(struct msg){
+				 .type = MSG_DATA, .stream = 1, .bytes = sig->data + at, .len = n});
 	}
 	if (p != NULL)
 		peer_say(p, &(struct msg){.type = MSG_END, .stream = 1});
@@ -1275,9 +1276,7 @@ serve_badly(struct peer *p, const struct msg *m)
 		peer_say(p, &(struct msg){.type = MSG_END, .stream = m->stream, .code = 255});
 		break;
 	case BUSY:
-		peer_say(p, &(struct msg){.type = MSG_END,
-					  .stream = m->stream,
-					  .code = CODE_BUSY});
+		peer_say(p, &(struct msg){.type = MSG_END, .stream = m->stream, .code = CODE_BUSY});
 		break;
 	case DRIP:
 		data.len = 1;
@@ -1343,19 +1342,21 @@ bad_service(void)
 	how = DRIP;
 	absorbed(offer("served-slowly", 50000, &how), "content that comes byte by byte");
 	how = OVERDRAWN;
-	refused(offer("served-much", 50000, &how), "more content than was asked for",
-		CODE_PROTOCOL, "more DATA than was granted");
+	refused(offer("served-much", 50000, &how), "more content than was asked for", CODE_PROTOCOL,
+		"more DATA than was granted");
 	how = BUSY;
 	p = offer("served-busy", 50000, &how);
 	asked = p != NULL ? p->gets : 0;
 	turns(1500);
 	/* It is asked for what else it offered, too. */
-	if (!ok(p != NULL && p->gets - asked <= 100, "who is always busy is not asked all the time"))
+	if (!ok(p != NULL && p->gets - asked <= 100,
+		"who is always busy is not asked all the time"))
 		diag("  asked %u times", p != NULL ? p->gets - asked : 0);
 	absorbed(p, "a peer that is always busy");
 }
 
-/* Sizes that no disk has, or that would fill this one: nothing is taken for them before it comes. */
+/* Sizes that no disk has, or that would fill this one: nothing is taken for them before it comes.
+ */
 static void
 huge_sizes(void)
 {
@@ -1403,9 +1404,8 @@ static void
 serve_bomb(struct peer *p, const struct msg *m)
 {
 	if (m->how == GET_DELTA) {
-		peer_say(p, &(struct msg){.type = MSG_CREDIT,
-					  .stream = m->stream,
-					  .credit = 1 << 20});
+		peer_say(p,
+			 &(struct msg){.type = MSG_CREDIT, .stream = m->stream, .credit = 1 << 20});
 		return;
 	}
 	for (size_t at = m->offset; m->size == sizeof(base) && at < sizeof(base); at += 65536)
@@ -1430,10 +1430,8 @@ send_bomb(struct peer *p, const struct msg *m)
 		put_be32(&b, sizeof(base));
 	}
 	buf_put_u8(&b, 0);
-	peer_say(p, &(struct msg){.type = MSG_DATA,
-				  .stream = m->stream,
-				  .bytes = b.data,
-				  .len = b.len});
+	peer_say(p, &(struct msg){
+			    .type = MSG_DATA, .stream = m->stream, .bytes = b.data, .len = b.len});
 	peer_say(p, &(struct msg){.type = MSG_END, .stream = m->stream});
 	buf_free(&b);
 }
@@ -1609,9 +1607,9 @@ slowloris(void)
 
 struct racer {
 	pthread_t thread;
-	atomic_bool stop;
 	void (*step)(int root, unsigned i);
 	int root;
+	atomic_bool stop;
 };
 
 static void *
@@ -1818,7 +1816,8 @@ main(int argc, char **argv)
 	const char *build = getenv("top_builddir");
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!ok(rig_start(&rig, build != NULL ? build : "."), "a node runs, an honest peer uses it")) {
+	if (!ok(rig_start(&rig, build != NULL ? build : "."),
+		"a node runs, an honest peer uses it")) {
 		rig_stop(&rig, tap_failed > 0);
 		return tap_done();
 	}

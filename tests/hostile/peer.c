@@ -332,9 +332,9 @@ peers_turn(struct peers *all, int ms)
 		if (p->fd < 0)
 			continue;
 		who[n] = p;
-		fds[n++] = (struct pollfd){.fd = p->fd,
-					   .events = (short)((p->deaf ? 0 : POLLIN) |
-							     (p->out.len > 0 ? POLLOUT : 0))};
+		fds[n++] = (struct pollfd){
+			.fd = p->fd,
+			.events = (short)((p->deaf ? 0 : POLLIN) | (p->out.len > 0 ? POLLOUT : 0))};
 	}
 	if (poll(fds, n, ms) <= 0)
 		return;

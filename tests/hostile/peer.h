@@ -44,9 +44,9 @@ struct peers {
 };
 
 /* Connects and says `header` (may be NULL). NULL: nobody listens. */
-struct peer *peer_new(struct peers *all, const char *socket, const char *header);
+struct peer *peer_new(struct peers *all, const char *path, const char *header);
 /* The same, with HELLO of that name, and SEEN of nothing. */
-struct peer *peer_greet(struct peers *all, const char *socket, const char *name, uint64_t nonce);
+struct peer *peer_greet(struct peers *all, const char *path, const char *name, uint64_t nonce);
 void peer_close(struct peers *all, struct peer *p);
 
 void peer_say(struct peer *p, const struct msg *m);

@@ -439,9 +439,7 @@ serve_large(struct peer *p, const struct msg *m)
 
 	must(hash_of(large, sizeof(large), hash));
 	if (memcmp(hash, m->hash, sizeof(hash)) != 0) { /* somebody said that it is here */
-		peer_say(p, &(struct msg){.type = MSG_END,
-					  .stream = m->stream,
-					  .code = CODE_GONE});
+		peer_say(p, &(struct msg){.type = MSG_END, .stream = m->stream, .code = CODE_GONE});
 		return;
 	}
 	for (size_t at = m->offset; at < sizeof(large); at += 16384) {
@@ -660,8 +658,7 @@ rig_start(struct rig *r, const char *build)
 	snprintf(r->socket, sizeof(r->socket), "%s/state/run/attach.sock", r->dir);
 	r->watcher = daemon_start(r, "mimeo-watcher", "watcher.log");
 	r->agent = daemon_start(r, "mimeo-agent", "agent.log");
-	if (!peers_until(&r->peers, listens, r, RIG_WAIT_MS) || !alive(r->agent) ||
-	    !rig_serves(r))
+	if (!peers_until(&r->peers, listens, r, RIG_WAIT_MS) || !alive(r->agent) || !rig_serves(r))
 		return false;
 	r->before[0] = '\0';
 	watch_outside(r);

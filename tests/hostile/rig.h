@@ -8,7 +8,8 @@
 
 #include "tests/hostile/peer.h"
 
-#define RIG_WAIT_MS 20000u /* the longest wait for anything that must happen */
+/* The longest wait for anything that must happen: a syncfs on a busy disk takes its time. */
+#define RIG_WAIT_MS 60000u
 
 struct rig {
 	char dir[128]; /* root, state, work, outside, logs */
@@ -22,7 +23,7 @@ struct rig {
 	uint8_t hash[RECORD_HASH_BYTES]; /* of the newest file of the honest peer */
 	uint64_t size;
 	int fds;
-	int fds_extra;      /* that an attack under way may hold */
+	int fds_extra;   /* that an attack under way may hold */
 	long rss_max_kb; /* highest that was seen */
 	int inotify;
 	char before[65536]; /* what lies beside the root */
@@ -37,9 +38,9 @@ void rig_stop(struct rig *r, bool keep);
 bool rig_restart_watcher(struct rig *r);
 /*
  * Both daemons live, the honest peer is served (a file comes, is acknowledged and
- * can be had back; now and then a large one, and one that was written here goes out), nothing beside
- * the root was touched, memory and descriptors are within their limits. *mb: the agent's highest since
- * the last check. Prints what is wrong.
+ * can be had back; now and then a large one, and one that was written here goes out), nothing
+ * beside the root was touched, memory and descriptors are within their limits. *mb: the agent's
+ * highest since the last check. Prints what is wrong.
  */
 bool rig_check(struct rig *r, long *mb);
 /* The same for the honest peer alone. */
