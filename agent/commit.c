@@ -343,6 +343,12 @@ kick(struct commit *c)
 
 /* ---- the interface ---- */
 
+size_t
+commit_bytes(const struct commit *c)
+{
+	return c->next.len + c->writing.len;
+}
+
 struct commit *
 commit_new(struct wal *wal, struct work *work, const struct commit_owner *owner)
 {

@@ -47,6 +47,8 @@ void commit_under_lock(struct commit *c, struct commit_locked *j);
 /* Somebody else appended to the WAL: catch up soon. */
 void commit_poke(struct commit *c);
 bool commit_idle(const struct commit *c);
+/* Bytes of entries that were put and are not durable yet. */
+size_t commit_bytes(const struct commit *c);
 /* Time for a retry after -ENOSPC, and for compaction when it is due. */
 void commit_tick(struct commit *c, uint64_t now_ms);
 uint64_t commit_deadline(const struct commit *c);

@@ -512,6 +512,7 @@ void
 exchange_tick(struct exchange *x)
 {
 	exchange_mark(x);
+	exchange_inbox_tick(x);
 	interval(x);
 	for (struct link *l = x->links; l != NULL; l = l->next) {
 		session_tick(l->s, x->n->now_ms, x->n->wall_ms);
@@ -523,7 +524,7 @@ exchange_tick(struct exchange *x)
 uint64_t
 exchange_deadline(const struct exchange *x)
 {
-	uint64_t at = UINT64_MAX;
+	uint64_t at = exchange_inbox_deadline(x);
 
 	for (const struct link *l = x->links; l != NULL; l = l->next) {
 		uint64_t d = session_deadline(l->s), p = l->open ? link_deadline(l) : UINT64_MAX;
@@ -539,8 +540,10 @@ exchange_new(struct node *n)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 
-	if (x != NULL)
-		x->n = n;
+	if (x == NULL)
+		return NULL;
+	x->n = n;
+	x->seed = node_random(n);
 	return x;
 }
 

@@ -25,8 +25,22 @@
 #define EXCHANGE_INBOX_BYTES_MAX                                                                   \
 	(64u * 1024 *                                                                              \
 	 1024) /* inlined content waiting to be staged; above it content is left to be fetched */
+#define EXCHANGE_INBOX_ITEMS_MAX 20000 /* the same, pieces of content */
+/* No input is taken while the inbox is half full and is being emptied; if nothing was taken out of
+ * it for so long, what lies there is not wanted soon: the oldest is forgotten. */
+#define EXCHANGE_INBOX_MS 1000
 #define EXCHANGE_RECORDS_MAX                                                                       \
 	20000 /* received records not yet durable; above it no input is taken from peers */
+#define EXCHANGE_RECORDS_BYTES_MAX                                                                 \
+	(8u * 1024 * 1024) /* the same, bytes on their way to the WAL                              \
+			    */
+/*
+ * A set that a peer tells is kept up to so many ranges and origins (8 bytes a bound). Ranges beyond
+ * it are dropped, which is said once a session. That is safe: a peer that is not known to hold
+ * something gets it again, and what UPTO would have added stays unknown.
+ */
+#define EXCHANGE_SPANS_MAX 500000
+#define EXCHANGE_ORIGINS_MAX VV_ENTRIES_MAX
 
 /* One connection. */
 struct link;

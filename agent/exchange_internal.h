@@ -25,7 +25,10 @@ struct exchange {
 	} marks[MARKS_MAX]; /* what was durable when: records are relayed EXCHANGE_RELAY_MS later */
 	size_t nmarks;
 	struct map inbox; /* inlined content by dot */
+	uint64_t seed;    /* of its hashes */
+	struct inlined *oldest, *newest;
 	size_t inbox_bytes;
+	uint64_t inbox_ms; /* when it was last taken out of, or became half full */
 	exchange_asked asked;
 	void *asked_arg;
 };
@@ -38,6 +41,7 @@ struct link {
 	bool seen_all;    /* the peer has said all it holds (or it holds the same as we do) */
 	bool catching_up; /* until the first UPTO is out: everything is sent without delay */
 	bool sets_due;
+	bool told_limit;       /* a set of the peer was cut, and that was said */
 	uint64_t digest;       /* of what we held when our HELLO was made */
 	struct dotset told;    /* what the peer knows that we hold */
 	struct dotset vouched; /* what UPTO has said in this session */
@@ -65,6 +69,9 @@ void link_pump(struct link *l);
 uint64_t link_deadline(const struct link *l);
 void exchange_mark(struct exchange *x);
 bool exchange_full(const struct exchange *x);
+/* Makes room in an inbox that nobody empties. */
+void exchange_inbox_tick(struct exchange *x);
+uint64_t exchange_inbox_deadline(const struct exchange *x);
 void exchange_inbox_free(struct exchange *x);
 
 #endif

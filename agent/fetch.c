@@ -18,7 +18,8 @@
 #define TRIED_MAX 8  /* peers that failed this content before it is given up for now */
 #define LOOK_MS 1000 /* what waits is looked at so often, whatever events there were */
 #define STALL_MS                                                                                   \
-	30000 /* a stream that brings nothing for so long is given up and asked elsewhere */
+	30000       /* a stream that brings nothing for so long is given up and asked elsewhere */
+#define BUSY_MS 250 /* a peer that is busy is not asked again before */
 #define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
 
 /* A fetch under way. */
@@ -37,6 +38,7 @@ struct active {
 	bool delta;
 	bool no_delta; /* a delta failed or was useless: whole, from now on */
 	bool large;
+	uint64_t ask_ms;              /* not before: the peer was busy */
 	uint64_t moved_ms;            /* when it was asked for, or bytes last came */
 	bool wrong;                   /* some content came and had another hash */
 	const char *tried[TRIED_MAX]; /* names of peers: live as long as the exchange */
@@ -183,7 +185,7 @@ choose(const struct active *a, bool *exists)
 			continue;
 		*exists = true;
 		now = in_flight(f, p->link, &streams);
-		if (streams >= SESSION_STREAMS_MAX / 2 ||
+		if (streams >= SERVE_PEER_STREAMS_MAX ||
 		    (now >= window(p->link) && a->j->rec->size > SMALL_BYTES) ||
 		    now >= 2 * window(p->link))
 			continue;
@@ -480,7 +482,7 @@ run_list(struct fetch *f, struct fetch_list *l)
 		next = a->next;
 		if (f->active.n >= FETCH_ACTIVE_MAX)
 			return false;
-		if (!fresh && choose(a, &exists) == NULL && exists)
+		if (!fresh && (f->n->now_ms < a->ask_ms || (choose(a, &exists) == NULL && exists)))
 			continue;
 		list_del(l, a);
 		list_add(&f->active, a);
@@ -588,6 +590,8 @@ fetch_end(struct fetch *f, struct link *l, const struct msg *m)
 	}
 	if (!a->good)
 		a->then = m->code == CODE_BUSY ? WAIT_PEER : NEXT_PEER;
+	if (m->code == CODE_BUSY)
+		a->ask_ms = f->n->now_ms + BUSY_MS;
 	if (intake_idle(a->in))
 		drained(a);
 }

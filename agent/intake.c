@@ -15,6 +15,12 @@
 
 #define CHUNK_BYTES (256u * 1024)
 #define FLUSH_BYTES (8u * 1024 * 1024) /* write-back of large files is started so often */
+/*
+ * Room is taken as bytes come: so much, or as much again as there is. The size is what a peer
+ * claims, and others need the room as long as the bytes are not there.
+ */
+#define RESERVE_BYTES ((uint64_t)8 * 1024 * 1024)
+#define PATCH_TURNS 32u /* pieces of CHUNK_BYTES that one turn makes: workers are for all */
 
 enum op { OP_NONE, OP_BYTES, OP_COPY, OP_RESUME, OP_RESTART, OP_WRITE, OP_FINISH, OP_SIGN };
 
@@ -29,8 +35,11 @@ struct intake {
 	struct hash *hash;
 	uint64_t have; /* bytes written and hashed */
 	uint64_t flushed;
+	uint64_t reserved;  /* room is taken up to here */
 	struct buf coming;  /* from the stream, for the next OP_WRITE */
 	struct buf writing; /* in the worker; OP_BYTES: all of it */
+	size_t patched;     /* of `writing`, by the delta */
+	bool more;          /* the delta makes more of it: another turn */
 	struct sig sig;
 	/* delta */
 	struct tfile *base;
@@ -51,10 +60,12 @@ open_stage(struct intake *in)
 
 	if (in->file != NULL)
 		return 0;
-	e = tree_stage_open(in->o.tree, in->o.stage, in->o.rec->size, &in->file, &have);
-	if (e == 0)
-		in->have = have;
-	return e;
+	e = tree_stage_open(in->o.tree, in->o.stage, 0, &in->file, &have);
+	if (e < 0)
+		return e;
+	in->have = have;
+	in->reserved = RESERVE_BYTES;
+	return 0;
 }
 
 static int
@@ -65,7 +76,22 @@ empty_stage(struct intake *in)
 	hash_reset(in->hash);
 	in->have = 0;
 	in->flushed = 0;
+	in->reserved = RESERVE_BYTES;
 	return e < 0 ? e : tfile_truncate(in->file, 0);
+}
+
+static int
+reserve(struct intake *in)
+{
+	uint64_t size = in->have > RESERVE_BYTES ? 2 * in->have : 2 * RESERVE_BYTES;
+	int e;
+
+	if (size > in->o.rec->size)
+		size = in->o.rec->size;
+	e = tfile_reserve(in->file, in->have, size);
+	if (e == 0)
+		in->reserved = size;
+	return e;
 }
 
 static int
@@ -75,6 +101,8 @@ write_bytes(struct intake *in, const void *bytes, size_t len)
 
 	if (len > in->o.rec->size - in->have)
 		return -EBADMSG; /* more than the record says */
+	if (in->have + len > in->reserved && (e = reserve(in)) < 0)
+		return e;
 	e = tfile_write_at(in->file, in->have, bytes, len);
 	if (e < 0)
 		return e;
@@ -166,8 +194,10 @@ static int
 do_patch(struct intake *in)
 {
 	uint8_t *chunk = malloc(CHUNK_BYTES);
-	struct delta_io io = {.in = in->writing.data, .in_left = in->writing.len};
+	struct delta_io io = {.in = in->writing.data + in->patched,
+			      .in_left = in->writing.len - in->patched};
 	int e = chunk != NULL ? 0 : -ENOMEM;
+	unsigned turns = 0;
 
 	do {
 		io.out = chunk;
@@ -176,7 +206,9 @@ do_patch(struct intake *in)
 			e = delta_patch_step(in->patch, &io);
 		if (e == 0)
 			e = write_bytes(in, chunk, CHUNK_BYTES - io.out_left);
-	} while (e == 0 && (io.in_left > 0 || io.out_left == 0));
+		in->more = e == 0 && (io.in_left > 0 || io.out_left == 0);
+	} while (in->more && ++turns < PATCH_TURNS);
+	in->patched = in->writing.len - io.in_left;
 	free(chunk);
 	return e;
 }
@@ -264,6 +296,7 @@ end_delta(struct intake *in)
 	buf_reset(&in->signature);
 	in->signature_at = 0;
 	in->signature_ready = false;
+	in->more = false;
 }
 
 static void
@@ -274,6 +307,8 @@ write_next(struct intake *in)
 	in->writing = in->coming;
 	in->coming = empty;
 	buf_reset(&in->coming);
+	in->patched = 0;
+	in->more = false;
 	submit(in, OP_WRITE);
 }
 
@@ -313,6 +348,8 @@ work_done(struct work_job *j)
 		buf_reset(&in->coming);
 		end_delta(in);
 		submit(in, OP_RESTART);
+	} else if (op == OP_WRITE && in->more) {
+		submit(in, OP_WRITE);
 	} else {
 		if (op == OP_WRITE && in->error == 0 && in->coming.len > 0)
 			write_next(in);

@@ -220,6 +220,13 @@ fill(struct tube *t)
 /* ---- the header line of an attached connection ---- */
 
 static void
+refused(struct node *n, const char *peer, const char *why)
+{
+	LOG(n->log, LOG_WARN, "attach.refused", why, log_s("peer", peer));
+	errors_add(n->errors, n->wall_ms, peer, "identity", NULL, 0, why);
+}
+
+static void
 header_done(struct tube *t)
 {
 	struct node *n = t->k->n;
@@ -228,7 +235,7 @@ header_done(struct tube *t)
 
 	if (t->header_len <= skip || memcmp(t->header, ATTACH_HEADER, skip) != 0 ||
 	    !member_name_ok(t->header + skip, t->header_len - skip)) {
-		LOG(n->log, LOG_WARN, "attach.refused", "not the header line of an attach program");
+		refused(n, "", "not the header line of an attach program");
 		t->eof = true;
 		return;
 	}
@@ -236,12 +243,9 @@ header_done(struct tube *t)
 	for (const struct tube *o = t->k->tubes; o != NULL; o = o->next)
 		same += strcmp(o->name, t->name) == 0;
 	if (exchange_peer(n->exchange, t->name) == NULL || same > LINKS_PEER_TUBES_MAX) {
-		const char *why = same > LINKS_PEER_TUBES_MAX
-					  ? "too many connections of this peer"
-					  : "its key is known, but it is not a member";
-
-		LOG(n->log, LOG_WARN, "attach.refused", why, log_s("peer", t->name));
-		errors_add(n->errors, n->wall_ms, t->name, "identity", NULL, 0, why);
+		refused(n, t->name,
+			same > LINKS_PEER_TUBES_MAX ? "too many connections of this peer"
+						    : "its key is known, but it is not a member");
 		t->eof = true;
 		return;
 	}
@@ -386,8 +390,7 @@ on_listen(void *arg, uint32_t events)
 	(void)events;
 	while ((fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
 		if (k->ntubes >= LINKS_TUBES_MAX || !trusted(fd) || tube_new(k, fd) == NULL) {
-			LOG(k->n->log, LOG_WARN, "attach.refused",
-			    "too many connections, or not this user's");
+			refused(k->n, "", "too many connections, or not this user's");
 			close(fd);
 		}
 	}

@@ -21,12 +21,14 @@ struct inlined {
 	struct dot dot;
 	size_t len;
 	uint8_t *bytes;
+	struct inlined *older, *newer;
 };
 
+/* Peers choose the dots: the seed is ours. */
 static uint64_t
-dot_hash(struct dot d)
+dot_hash(const struct exchange *x, struct dot d)
 {
-	return map_hash(d.origin, &d.seq, sizeof(d.seq));
+	return map_hash(x->seed ^ d.origin, &d.seq, sizeof(d.seq));
 }
 
 static bool
@@ -38,20 +40,43 @@ inlined_match(const void *item, const void *key)
 	return dot_eq(i->dot, *d);
 }
 
+/* Takes it out; its bytes are the caller's. */
+static uint8_t *
+inbox_take(struct exchange *x, struct inlined *i)
+{
+	uint8_t *bytes = i->bytes;
+
+	map_del(&x->inbox, dot_hash(x, i->dot), i);
+	x->inbox_bytes -= i->len;
+	if (i->older != NULL)
+		i->older->newer = i->newer;
+	else
+		x->oldest = i->newer;
+	if (i->newer != NULL)
+		i->newer->older = i->older;
+	else
+		x->newest = i->older;
+	free(i);
+	return bytes;
+}
+
 uint8_t *
 exchange_inlined(struct exchange *x, struct dot dot, size_t *len)
 {
-	struct inlined *i = map_find(&x->inbox, dot_hash(dot), inlined_match, &dot);
-	uint8_t *bytes;
+	struct inlined *i = map_find(&x->inbox, dot_hash(x, dot), inlined_match, &dot);
 
 	if (i == NULL)
 		return NULL;
-	map_del(&x->inbox, dot_hash(dot), i);
-	x->inbox_bytes -= i->len;
+	x->inbox_ms = x->n->now_ms;
 	*len = i->len;
-	bytes = i->bytes;
-	free(i);
-	return bytes;
+	return inbox_take(x, i);
+}
+
+static bool
+inbox_half_full(const struct exchange *x)
+{
+	return x->inbox_bytes > EXCHANGE_INBOX_BYTES_MAX / 2 ||
+	       x->inbox.n > EXCHANGE_INBOX_ITEMS_MAX / 2;
 }
 
 /* Losing it is harmless: the content is fetched later. */
@@ -60,39 +85,63 @@ inbox_add(struct exchange *x, struct dot dot, const uint8_t *bytes, size_t len)
 {
 	struct inlined *i;
 
-	if (x->inbox_bytes + len > EXCHANGE_INBOX_BYTES_MAX)
+	if (x->inbox_bytes + len > EXCHANGE_INBOX_BYTES_MAX ||
+	    x->inbox.n >= EXCHANGE_INBOX_ITEMS_MAX)
 		return;
 	i = malloc(sizeof(*i));
 	if (i == NULL)
 		return;
-	*i = (struct inlined){dot, len, malloc(len > 0 ? len : 1)};
-	if (i->bytes == NULL || map_add(&x->inbox, dot_hash(dot), i) < 0) {
+	*i = (struct inlined){.dot = dot, .len = len, .bytes = malloc(len > 0 ? len : 1)};
+	if (i->bytes == NULL || map_add(&x->inbox, dot_hash(x, dot), i) < 0) {
 		free(i->bytes);
 		free(i);
 		return;
 	}
-	memcpy(i->bytes, bytes, len);
+	if (len > 0)
+		memcpy(i->bytes, bytes, len);
+	if (!inbox_half_full(x))
+		x->inbox_ms = x->n->now_ms;
 	x->inbox_bytes += len;
+	i->older = x->newest;
+	if (x->newest != NULL)
+		x->newest->newer = i;
+	else
+		x->oldest = i;
+	x->newest = i;
+}
+
+/*
+ * Content whose record was superseded before it was staged, or whose path has to wait, is not asked
+ * for: it must not keep the peers waiting for ever.
+ */
+void
+exchange_inbox_tick(struct exchange *x)
+{
+	if (!inbox_half_full(x) || x->n->now_ms - x->inbox_ms < EXCHANGE_INBOX_MS)
+		return;
+	while (x->inbox_bytes > EXCHANGE_INBOX_BYTES_MAX / 4 ||
+	       x->inbox.n > EXCHANGE_INBOX_ITEMS_MAX / 4)
+		free(inbox_take(x, x->oldest));
+}
+
+uint64_t
+exchange_inbox_deadline(const struct exchange *x)
+{
+	return inbox_half_full(x) ? x->inbox_ms + EXCHANGE_INBOX_MS : UINT64_MAX;
 }
 
 void
 exchange_inbox_free(struct exchange *x)
 {
-	for (size_t k = 0; k < x->inbox.cap; k++) {
-		struct inlined *i = x->inbox.slot[k].item;
-
-		if (i == NULL)
-			continue;
-		free(i->bytes);
-		free(i);
-	}
+	while (x->oldest != NULL)
+		free(inbox_take(x, x->oldest));
 	map_free(&x->inbox);
 }
 
 bool
 exchange_full(const struct exchange *x)
 {
-	return x->inbox_bytes > EXCHANGE_INBOX_BYTES_MAX / 2 ||
+	return inbox_half_full(x) || commit_bytes(x->n->commit) > EXCHANGE_RECORDS_BYTES_MAX ||
 	       dotset_count(&x->incoming) > EXCHANGE_RECORDS_MAX;
 }
 
@@ -373,16 +422,46 @@ broken(struct link *l, const char *text)
 	session_bye(l->s, CODE_PROTOCOL, text);
 }
 
+/* Some of what the peer says is not kept. */
+static void
+cut(struct link *l, const char *what)
+{
+	struct node *n = l->x->n;
+
+	if (l->told_limit)
+		return;
+	l->told_limit = true;
+	LOG(n->log, LOG_WARN, "peer.limit", what, log_s("peer", l->peer->name));
+	errors_add(n->errors, n->wall_ms, l->peer->name, "limit", NULL, 0, what);
+}
+
+/* Would the set, with so many ranges or this one's origins more, be larger than any is kept? */
+static bool
+too_large(const struct dotset *set, const struct dotset *more)
+{
+	return dotset_spans(set) + dotset_spans(more) > EXCHANGE_SPANS_MAX ||
+	       (set->n + more->n > EXCHANGE_ORIGINS_MAX && !dotset_subset(more, set));
+}
+
+/* The ranges of one frame, in whatever order they came: joined at once, or not at all. */
 static bool
 join_spans(struct link *l, struct dotset *set, const struct msg *m)
 {
-	for (uint32_t i = 0; i < m->nspans; i++) {
+	struct dotset more = {0};
+	bool good = true;
+
+	for (uint32_t i = 0; i < m->nspans && good; i++) {
 		struct span3 s = msg_span(m, i);
 
-		if (!exchange_must(l->x, dotset_add_range(set, s.origin, s.lo, s.hi)))
-			return false;
+		good = exchange_must(l->x, dotset_add_range(&more, s.origin, s.lo, s.hi));
 	}
-	return true;
+	if (good && too_large(set, &more))
+		cut(l, "it tells of more ranges of records than are remembered: the rest is left "
+		       "out");
+	else if (good)
+		good = exchange_must(l->x, dotset_join(set, &more));
+	dotset_free(&more);
+	return good;
 }
 
 void
@@ -392,6 +471,20 @@ link_got_seen(struct link *l, const struct msg *m)
 		l->seen_all = true;
 }
 
+/* Those in the WAL and those on their way into it. */
+static size_t
+origins_known(const struct exchange *x)
+{
+	const struct index *i = x->n->index;
+	size_t n = i->norigins;
+
+	if (n + x->origins_put.n < VV_ENTRIES_MAX)
+		return n;
+	for (uint32_t k = 0; k < x->origins_put.n; k++)
+		n += index_origin(i, x->origins_put.e[k].origin) == NULL;
+	return n;
+}
+
 void
 link_got_origin(struct link *l, const struct msg *m)
 {
@@ -399,7 +492,7 @@ link_got_origin(struct link *l, const struct msg *m)
 
 	if (index_origin(x->n->index, m->origin) != NULL || vv_get(&x->origins_put, m->origin) != 0)
 		return;
-	if (x->n->index->norigins >= VV_ENTRIES_MAX) {
+	if (origins_known(x) >= VV_ENTRIES_MAX) {
 		broken(l, "more origins than a cluster may have");
 		return;
 	}
@@ -471,8 +564,18 @@ link_got_upto(struct link *l, const struct msg *m)
 	    !exchange_must(x, dotset_copy(&known, &x->n->index->have)) ||
 	    !exchange_must(x, dotset_join(&known, &x->incoming)))
 		return;
-	if (!dotset_subset(&l->upto, &known))
-		commit_put(x->n->commit, &(struct entry){.type = ENTRY_VECTOR, .set = l->upto});
+	if (!dotset_subset(&l->upto, &known)) {
+		uint64_t before = dotset_spans(&known);
+
+		if (!exchange_must(x, dotset_join(&known, &l->upto)))
+			return;
+		if (dotset_spans(&known) > before && dotset_spans(&known) > EXCHANGE_SPANS_MAX)
+			cut(l, "it holds so many single records that this node cannot keep count: "
+			       "they are not counted as held");
+		else
+			commit_put(x->n->commit,
+				   &(struct entry){.type = ENTRY_VECTOR, .set = l->upto});
+	}
 	dotset_clear(&l->upto);
 	dotset_free(&known);
 }

@@ -42,7 +42,8 @@ struct serve {
 	struct node *n;
 	struct served *first, *last;
 	unsigned streams, deltas;
-	uint64_t rate_at; /* when a stream that waits for its rate may go on; 0: none waits */
+	size_t signatures; /* bytes that may come as signatures, of all streams */
+	uint64_t rate_at;  /* when a stream that waits for its rate may go on; 0: none waits */
 };
 
 /* ---- where the content is ---- */
@@ -121,6 +122,7 @@ served_free(struct served *d)
 {
 	if (d->state == DELTA)
 		d->s->deltas--;
+	d->s->signatures -= d->signature_max;
 	unlink_served(d);
 	delta_gen_free(d->gen);
 	tfile_close(d->file);
@@ -152,6 +154,37 @@ append(struct serve *s, struct served *d)
 	s->streams++;
 }
 
+/* The peer may send the signature of its base, if that can be of use and there is room for it. */
+static void
+want_signature(struct served *d)
+{
+	size_t max = delta_worth(d->base_size, d->size, 0) ? delta_sig_bytes_max(d->base_size) : 0;
+
+	d->state = SIGNATURE;
+	if (max == 0 || max > SERVE_SIGNATURES_BYTES_MAX) {
+		end(d, CODE_USELESS);
+		return;
+	}
+	if (max > SERVE_SIGNATURES_BYTES_MAX - d->s->signatures) {
+		end(d, CODE_BUSY);
+		return;
+	}
+	d->signature_max = max;
+	d->s->signatures += max;
+	(void)!session_credit(link_session(d->link), d->stream, (uint32_t)max);
+}
+
+static bool
+may_open(const struct serve *s, const struct link *l)
+{
+	unsigned mine = 0;
+
+	for (const struct served *d = s->first; d != NULL; d = d->next)
+		mine += d->link == l;
+	return mine <
+	       (s->streams < SERVE_STREAMS_MAX ? SERVE_PEER_STREAMS_MAX : SERVE_PEER_STREAMS_MIN);
+}
+
 void
 serve_get(struct serve *s, struct link *l, const struct msg *m)
 {
@@ -159,7 +192,7 @@ serve_get(struct serve *s, struct link *l, const struct msg *m)
 	struct served *d;
 	int r;
 
-	if (s->streams >= SERVE_STREAMS_MAX) {
+	if (!may_open(s, l)) {
 		(void)!session_end(ss, m->stream, CODE_BUSY);
 		return;
 	}
@@ -183,12 +216,7 @@ serve_get(struct serve *s, struct link *l, const struct msg *m)
 		return;
 	}
 	if (m->how == GET_DELTA) {
-		d->state = SIGNATURE;
-		d->signature_max = delta_sig_bytes_max(d->base_size);
-		if (d->signature_max == 0 || d->signature_max > UINT32_MAX)
-			end(d, CODE_USELESS);
-		else
-			(void)!session_credit(ss, m->stream, (uint32_t)d->signature_max);
+		want_signature(d);
 		return;
 	}
 	d->state = SENDING;

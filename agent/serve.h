@@ -6,8 +6,19 @@
 
 #include "agent/exchange.h"
 
-#define SERVE_STREAMS_MAX 128 /* at once, over all peers; more are told CODE_BUSY */
-#define SERVE_DELTAS_MAX 2    /* delta jobs in workers at once; more wait */
+/*
+ * Streams at once, over all peers and of one; more are told CODE_BUSY. A few are let in whatever
+ * the others take, so that one that asks and does not read keeps nobody waiting.
+ */
+#define SERVE_STREAMS_MAX 256
+#define SERVE_PEER_STREAMS_MAX 64
+#define SERVE_PEER_STREAMS_MIN 4
+#define SERVE_DELTAS_MAX 2 /* delta jobs in workers at once; more wait */
+/*
+ * Signatures that peers may send, over all peers, in bytes. One that is larger alone is not wanted
+ * (the whole file is sent); one that does not fit now is told CODE_BUSY.
+ */
+#define SERVE_SIGNATURES_BYTES_MAX (32u * 1024 * 1024)
 
 struct serve *serve_new(struct node *n);
 void serve_free(struct serve *s);

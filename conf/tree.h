@@ -88,7 +88,11 @@ NODISCARD ssize_t tfile_read_at(struct tfile *f, uint64_t off, void *buf, size_t
 NODISCARD int tfile_lease(struct tfile *f);
 /* fsync, as mode and mtime are part of a version; an error is final for this file. */
 NODISCARD int tfile_sync(struct tfile *f);
-/* Durable names: fsync of a directory; of stage/; of kept/; everything (syncfs). */
+/*
+ * Durable names: fsync of a directory; of stage/; of kept/; everything (syncfs). A directory that
+ * cannot be reached by its path any more (somebody put a symlink or a file there) may lie anywhere
+ * now: then everything is synced. -ENOENT if nothing has the path.
+ */
 NODISCARD int tree_sync_dir(struct tree *t, const void *path, size_t len);
 NODISCARD int tree_sync_stage(struct tree *t);
 NODISCARD int tree_sync_kept(struct tree *t);
@@ -111,6 +115,9 @@ NODISCARD int tree_stage_unlink(struct tree *t, const char *name);
 NODISCARD int tree_stage_list(struct tree *t, int (*cb)(void *arg, const char *name), void *arg);
 /* All or an error. */
 NODISCARD int tfile_write_at(struct tfile *f, uint64_t off, const void *buf, size_t len);
+/* Takes room for a file of that size, of which `have` bytes are there. -ENOSPC, and nothing is
+ * taken; -EFBIG. */
+NODISCARD int tfile_reserve(struct tfile *f, uint64_t have, uint64_t size);
 /* Keeps what was preallocated if the file has that size already. */
 NODISCARD int tfile_truncate(struct tfile *f, uint64_t size);
 /* Starts write-back of a range without waiting (sync_file_range); a hint. */

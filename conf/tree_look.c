@@ -132,8 +132,10 @@ tree_sync_dir(struct tree *t, const void *path, size_t len)
 {
 	int fd = tree_resolve(t, path, len, O_RDONLY), r;
 
-	if (fd < 0)
+	if (fd == -ENOENT || fd == -ENOMEM || fd == -EINVAL)
 		return fd;
+	if (fd < 0) /* something else took its place: it is somewhere, so sync all */
+		return tree_sync_all(t);
 	r = tree_fsync(fd);
 	close(fd);
 	return r;

@@ -84,6 +84,12 @@ preallocate(int fd, uint64_t have, uint64_t size)
 }
 
 int
+tfile_reserve(struct tfile *f, uint64_t have, uint64_t size)
+{
+	return preallocate(f->fd, have, size);
+}
+
+int
 tree_stage_open(struct tree *t, const char *name, uint64_t size, struct tfile **out, uint64_t *have)
 {
 	struct sig sig;

@@ -473,6 +473,16 @@ dotset_count(const struct dotset *s)
 	return count;
 }
 
+uint64_t
+dotset_spans(const struct dotset *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < s->n; i++)
+		n += s->o[i].n;
+	return n;
+}
+
 /* FNV-1a over the low `width` bytes of v, lowest first. */
 static uint64_t
 fnv(uint64_t h, uint64_t v, unsigned width)

@@ -56,6 +56,8 @@ bool dotset_eq(const struct dotset *a, const struct dotset *b);
 bool dotset_empty(const struct dotset *s);
 /* Number of dots; saturates at UINT64_MAX. */
 uint64_t dotset_count(const struct dotset *s);
+/* Number of ranges: what its memory goes by. */
+uint64_t dotset_spans(const struct dotset *s);
 /* A 64-bit digest that is equal for equal sets (FNV-1a over the encoding). */
 uint64_t dotset_digest(const struct dotset *s);
 /*

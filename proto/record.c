@@ -161,7 +161,7 @@ fields_fit(const struct record *r)
 {
 	return r->dot.origin != 0 && r->dot.seq != 0 && r->dot.seq <= DOT_SEQ_MAX &&
 	       (r->flags & ~RECORD_FLAGS) == 0 && (r->mode & ~RECORD_MODE_MASK) == 0 &&
-	       path_check(r->path, r->path_len) == 0 && kind_fits(r);
+	       r->size <= INT64_MAX && path_check(r->path, r->path_len) == 0 && kind_fits(r);
 }
 
 /* Reads a string of at most `max` bytes into the field; sets bad beyond that. */
@@ -231,6 +231,18 @@ out:
 		*r = (struct record){0};
 	}
 	return rc;
+}
+
+const char *
+record_problem(const void *bytes, size_t len)
+{
+	struct cur c = cur_of(bytes, len);
+	struct record r = {0};
+	size_t n;
+
+	decode_fixed(&c, &r);
+	r.path = cur_str(&c, &n);
+	return c.bad ? NULL : path_problem(r.path, n);
 }
 
 void

@@ -50,7 +50,8 @@ struct record {
 	uint16_t path_len;
 	uint16_t target_len;
 	uint8_t owner_len, group_len;
-	uint64_t size;    /* file: bytes; symlink: target_len; absent: of what went; dir: 0 */
+	/* file: bytes; symlink: target_len; absent: of what went; dir: 0. At most INT64_MAX */
+	uint64_t size;
 	int64_t mtime_ns; /* file, symlink; else 0 */
 	/* SHA-256 of the content; symlink: of the target; dir: 0s; absent: of what went, or 0s */
 	uint8_t hash[RECORD_HASH_BYTES];
@@ -84,11 +85,15 @@ void record_encode(struct buf *b, const struct record *r);
  * allocated (record_clear).
  * -EPROTO: truncated, unknown kind, op or flag bits, a path that path_check refuses, lengths over
  * the limits, a dot that is 0 or above DOT_SEQ_MAX, a context that covers the record's own dot,
- * fields that the kind does not have, a symlink that leaves the root, an op that does not make
+ * fields that the kind does not have, a size that no file can have, a symlink that leaves the
+ * root, an op that does not make
  * the kind (absent: delete, rmdir; file: add, edit, meta; dir: mkdir, meta; symlink: symlink,
  * meta). -ENOMEM.
  */
 NODISCARD int record_decode(struct cur *c, struct record *r);
+/* What is wrong with the path of an encoded record, in words; NULL: nothing, or it does not get so
+ * far. */
+const char *record_problem(const void *bytes, size_t len);
 void record_clear(struct record *r); /* frees r->ctx of a decoded record */
 /*
  * A copy in one block, everything inside (its context must not grow); given back with record_free.

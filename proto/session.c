@@ -39,6 +39,7 @@ struct session {
 	uint32_t ping_id;
 	bool ping_open;
 	uint32_t best_rtt_ms;
+	uint32_t unread; /* frames that want an answer, while too much was queued */
 	uint8_t code;
 	bool remote;
 	char reason[MSG_TEXT_BYTES_MAX + 1];
@@ -301,10 +302,6 @@ got_cancel(struct session *s, const struct msg *m)
 static bool
 got_frame(struct session *s, const struct msg *m)
 {
-	if (s->state == HELLO && m->type != MSG_HELLO && m->type != MSG_BYE) {
-		broken(s, "the first frame is not a HELLO");
-		return false;
-	}
 	switch ((enum msg_type)m->type) {
 	case MSG_HELLO:
 		return got_hello(s, m);
@@ -350,8 +347,6 @@ session_input(struct session *s, const void *bytes, size_t len, uint64_t now_ms,
 	session_tick(s, now_ms, wall_ms);
 	if (s->state == CLOSED)
 		return len; /* nobody listens any more */
-	if (queued(s) > SESSION_OUT_BYTES_MAX)
-		return 0;
 	if (s->in_at > 0) {
 		buf_consume(&s->in, s->in_at);
 		s->in_at = 0;
@@ -396,16 +391,37 @@ next_frame(struct session *s, const uint8_t **frame, size_t *len)
 }
 
 static void
-bad_frame(struct session *s, uint8_t type, int error)
+bad_frame(struct session *s, const uint8_t *frame, size_t len, int error)
 {
-	char text[96];
+	const char *why = frame[0] == MSG_RECORD ? record_problem(frame + 1, len - 1) : NULL;
+	char text[160];
 
 	if (error == -ENOMEM) {
 		closed(s, CODE_ERROR, false, "out of memory");
 		return;
 	}
-	TEXT(text, "a ", msg_name(type), " message that makes no sense");
+	TEXT(text, "a ", msg_name(frame[0]), " message that makes no sense",
+	     why != NULL ? ": " : "", why != NULL ? why : "");
 	broken(s, text);
+}
+
+/*
+ * May this frame be looked at? The state is asked first, so that a stranger's bytes are not even
+ * decoded. And a peer that asks and asks without reading the answers would have them pile up here.
+ */
+static bool
+admit(struct session *s, uint8_t type)
+{
+	if (s->state == HELLO && type != MSG_HELLO && type != MSG_BYE) {
+		broken(s, "the first frame is not a HELLO");
+		return false;
+	}
+	if (queued(s) <= SESSION_OUT_BYTES_MAX)
+		s->unread = 0;
+	else if ((type == MSG_PING || type == MSG_GET || type == MSG_CANCEL || type == MSG_ASK) &&
+		 ++s->unread > SESSION_UNREAD_MAX)
+		broken(s, "it asks again and again and does not read the answers");
+	return s->state != CLOSED;
 }
 
 enum session_step
@@ -423,9 +439,11 @@ session_step(struct session *s, struct msg **m)
 		s->msg_used = false;
 		if (next_frame(s, &frame, &len) == 0)
 			break;
+		if (!admit(s, frame[0]))
+			break;
 		r = msg_decode(frame, len, &s->msg);
 		if (r < 0) {
-			bad_frame(s, frame[0], r);
+			bad_frame(s, frame, len, r);
 			break;
 		}
 		s->msg_used = true;

@@ -18,7 +18,11 @@
 #define SESSION_STREAMS_MAX 256 /* open streams in each direction */
 #define SESSION_OUT_BYTES_MAX                                                                      \
 	(8u * 1024 *                                                                               \
-	 1024) /* queued output; above it session_send says -ENOBUFS and input is not taken */
+	 1024) /* queued output; above it session_send says -ENOBUFS. Input is taken all the same: \
+		  two nodes that both have much to say would wait for each other for ever */
+/* So many frames that want an answer (PING, GET, CANCEL, ASK) may come while more than that is
+ * queued: an answer of a few bytes each. One more ends the session. */
+#define SESSION_UNREAD_MAX 10000
 #define SESSION_BULK_BYTES_MAX                                                                     \
 	(256u * 1024) /* session_room is 0 above this much queued output: bulk never piles up      \
 			 before control */
@@ -49,7 +53,7 @@ struct session_stats {
 struct session *session_new(const struct session_opts *o, uint64_t now_ms, uint64_t wall_ms);
 void session_free(struct session *s);
 
-/* Takes bytes from the peer; returns how many were taken (fewer: step first, or output is full). */
+/* Takes bytes from the peer; returns how many were taken (fewer: step first). */
 size_t session_input(struct session *s, const void *bytes, size_t len, uint64_t now_ms,
 		     uint64_t wall_ms);
 /* Bytes for the peer; borrowed until the next call on the session. */

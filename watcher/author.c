@@ -76,12 +76,23 @@ time_of(struct author *a, const struct record *r)
 	return a->hlc;
 }
 
-static void
-take_origin(struct author *a, struct buf *batch)
+/* Is the number after a->seq still free, as far as this node knows? */
+static bool
+origin_good(const struct author *a, const struct pathent *e)
 {
-	if (a->origin != 0)
+	return a->origin != 0 && dotset_max(&a->index->have, a->origin) <= a->seq &&
+	       vv_get(&e->actx, a->origin) <= a->seq;
+}
+
+static void
+take_origin(struct author *a, const struct pathent *e, struct buf *batch)
+{
+	if (origin_good(a, e))
 		return;
+	if (a->origin != 0)
+		a->next_origin = a->random(a->random_arg);
 	a->origin = a->next_origin;
+	a->seq = 0;
 	wal_put(batch, &(struct entry){.type = ENTRY_ORIGIN,
 				       .num = a->origin,
 				       .num2 = a->store,
@@ -94,7 +105,7 @@ put_record(struct author *a, const struct pathent *e, const struct found *f, str
 {
 	struct record r = f->state;
 
-	take_origin(a, batch);
+	take_origin(a, e, batch);
 	r.path = e->path;
 	r.path_len = e->path_len;
 	r.dot = (struct dot){a->origin, ++a->seq};

@@ -23,8 +23,15 @@ struct author {
 	struct tree *tree;
 	const char *node;
 	uint64_t store;
-	uint64_t origin;      /* of this run; 0: not taken yet */
-	uint64_t next_origin; /* random: what origin becomes at the first record */
+	uint64_t origin; /* of this run; 0: not taken yet */
+	/*
+	 * Random: what origin becomes at the first record, and again (another random number) when
+	 * the index has records of the origin that this run did not write: somebody else claims to
+	 * be it, and no dot may be used twice.
+	 */
+	uint64_t next_origin;
+	uint64_t (*random)(void *arg);
+	void *random_arg;
 	uint64_t seq, hlc;
 	uint64_t wall_ms;
 	bool import;      /* the first scan of a new WAL */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf/home.h"
+#include "proto/hlc.h"
 #include "proto/path.h"
 #include "watcher/rounds.h"
 #include "watcher/scan.h"
@@ -302,8 +303,10 @@ begin(struct core *c)
 				    .tree = c->o.tree,
 				    .node = c->o.conf->name,
 				    .store = wal_info(c->wal)->store,
-				    .next_origin = c->o.next_origin,
-				    .hlc = c->index->hlc_own,
+				    .next_origin = c->o.random(c->o.arg),
+				    .random = c->o.random,
+				    .random_arg = c->o.arg,
+				    .hlc = hlc_seen(0, c->index->hlc_own, c->o.wall_ms),
 				    .import = c->index->scanned_ms == 0,
 				    .immutable = c->o.conf->immutable};
 	if (c->index->barrier > c->index->answered)

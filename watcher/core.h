@@ -30,10 +30,10 @@ struct core_opts {
 	struct tree *tree;
 	struct work *work;
 	struct watch *watch;
-	uint64_t seed;        /* random: hash tables */
-	uint64_t next_origin; /* random: this run's origin, should it have something to say */
-	uint64_t now_ms;
+	uint64_t seed; /* random: hash tables */
+	uint64_t now_ms, wall_ms;
 	void *arg;
+	uint64_t (*random)(void *arg); /* this run's origin, should it have something to say */
 	void (*fatal)(void *arg, const char *what, int error);
 	void (*halted)(void *arg, const char *text);
 };

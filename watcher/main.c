@@ -99,6 +99,13 @@ on_halted(void *arg, const char *text)
 	loop_stop(w->loop, EXIT_HALTED);
 }
 
+static uint64_t
+next_origin(void *arg)
+{
+	(void)arg;
+	return random_u64();
+}
+
 /* ---- one turn ---- */
 
 static void
@@ -280,8 +287,9 @@ open_core(struct watcher *w)
 			      .work = w->work,
 			      .watch = w->watch,
 			      .seed = random_u64(),
-			      .next_origin = random_u64(),
+			      .random = next_origin,
 			      .now_ms = clock_mono_ms(),
+			      .wall_ms = clock_wall_ms(),
 			      .arg = w,
 			      .fatal = on_fatal,
 			      .halted = on_halted};

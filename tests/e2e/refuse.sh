@@ -8,23 +8,40 @@ need sshd jq python3 ssh-keygen
 check "two nodes come up" "$lab" up "$T/lab" 2
 log=$T/lab/n1/log/agent.log
 
-logged() { # PATTERN
-	grep -qE -e "$1" "$log"
+# A line of the log that was not there before `mark`.
+mark() {
+	lines=$(wc -l <"$log")
 }
-counted() { # REASON
-	mimeo n1 errors --json | jq -es "flatten | any(.[]; .reason == \"$1\")"
+said() { # PATTERN
+	tail -n "+$((lines + 1))" "$log" | grep -qE -e "$1"
+}
+errors() { # REASON: so many, of the peer or not
+	mimeo n1 errors --json | jq -s "flatten | map(select(.reason == \"$1\")) | length"
+}
+total() { # as status has it
+	mimeo n1 status --json | jq -r .errors
+}
+more() { # NUMBER COMMAND...: it says a larger one
+	[ "$("${@:2}")" -gt "$1" ]
+}
+arrives() { # NAME
+	eventually test -s "$(media n2)/$1" && cmp -s "$(media n1)/$1" "$(media n2)/$1"
 }
 still_works() {
-	echo "$1" >"$(media n1)/works-$1"
-	eventually test -s "$(media n2)/works-$1"
+	echo "$1" >"$(media n1)/to-n2-$1"
+	echo "$1" >"$(media n2)/to-n1-$1"
+	arrives "to-n2-$1" && eventually test -s "$(media n1)/to-n1-$1"
+}
+quiet() { # nothing of what was refused is in the tree, the WAL or the store
+	[ "$(mimeo n1 log --json | wc -l)" = "$1" ] && [ ! -e "$T/lab/n1/x" ] && [ ! -e "$T/lab/x" ]
 }
 
-# A peer that speaks nonsense to the socket where sshd's forced command attaches.
+# A peer that speaks nonsense to the socket where sshd's forced command attaches. It reads until the other side closes.
 cat >"$T/talk.py" <<'END'
 import socket, struct, sys
 path, what = sys.argv[1:3]
 s = socket.socket(socket.AF_UNIX)
-s.settimeout(15)
+s.settimeout(60)
 s.connect(path)
 def frame(kind, payload):
     return struct.pack('<IB', len(payload) + 1, kind) + payload
@@ -42,70 +59,110 @@ said = {
     'version': start + hello(low=7, high=9),
     'name': start + hello(b'n3'),
     'long': start + hello() + struct.pack('<I', 1 << 30),
-    'first': start + frame(7, b'x'),
+    'empty': start + hello() + struct.pack('<I', 0),
+    'first': start + record(b'x'),
     'traversal': start + hello() + origin + record(b'../x'),
+    'within': start + hello() + origin + record(b'a/../../x'),
     'absolute': start + hello() + origin + record(b'/etc/passwd'),
     'marker': start + hello() + origin + record(b'.mimeo-id'),
+    'zero': start + hello() + origin + record(b'a\0b'),
 }[what]
 s.sendall(said)
 try:
     while s.recv(65536):
         pass
-except (socket.timeout, ConnectionResetError):
+except ConnectionResetError:
     pass
 END
-talk() {
-	python3 "$T/talk.py" "$T/lab/n1/state/run/attach.sock" "$1"
+
+# WHAT REASON PATTERN NAME: it is refused with one line that matches, the connection is closed, and it is counted.
+refused() {
+	local errors total
+	errors=$(errors "$2")
+	total=$(total)
+	mark
+	check "$4: the connection is closed" python3 "$T/talk.py" "$T/lab/n1/state/run/attach.sock" "$1"
+	check_soon "$4: it is said" said "$3"
+	check_soon "$4: it is counted as $2" more "$errors" errors "$2"
+	check "$4: status counts it" more "$total" total
 }
 
-talk header
-check_soon "a stranger's first line is refused" logged 'attach.refused.*header'
-talk stranger
-check_soon "a name that is no member is refused" logged 'attach.refused.*peer=mallory'
-check "and counted" counted identity
+check "they are in touch" still_works before
 "$lab" cut "$T/lab" n1 n2 # or the honest connection would be kept and the other one closed for that alone
-talk version
-check_soon "a protocol version that is not spoken" logged 'peer.closed.*version'
-talk name
-check_soon "a name that is not the key's" logged 'peer.closed.*calls itself n3'
-talk long
-check_soon "a frame that is too long" logged 'peer.closed.*too long'
-talk first
-check_soon "a record before HELLO" logged 'peer.closed.*HELLO'
-for what in traversal absolute marker; do
-	: >"$T/mark"
-	before=$(grep -c 'RECORD message that makes no sense' "$log")
-	talk "$what"
-	check_soon "a record of a forbidden path ($what)" bash -c "[ \$(grep -c 'RECORD message that makes no sense' '$log') -gt $before ] || grep -q 'repeated=' '$log'"
+known=$(mimeo n1 log --json | wc -l)
+refused header identity 'attach\.refused .*header line' "a stranger's first line"
+refused stranger identity 'attach\.refused .*not a member.* peer=mallory' "a name that is no member"
+refused version protocol 'peer\.closed this node speaks protocol version 1, the peer 7 to 9.* peer=n2' "a protocol version that is not spoken"
+refused name identity 'peer\.closed the peer calls itself n3, but its key belongs to n2 ' "a name that is not the key's"
+refused long protocol 'peer\.closed a frame that is empty or too long peer=n2' "a frame that is too long"
+refused first protocol 'peer\.closed the first frame is not a HELLO peer=n2' "a record before HELLO"
+refused traversal protocol 'peer\.closed a RECORD message .*a name is \\*"\.\.\\*".* peer=n2' "the path ../x"
+refused absolute protocol 'peer\.closed a RECORD message .*an empty name .* peer=n2' "an absolute path"
+refused marker protocol 'peer\.closed a RECORD message .*reserved at the top.* peer=n2' "the marker's name"
+refused zero protocol 'peer\.closed a RECORD message .*zero byte.* peer=n2' "a zero byte in a path"
+for what in empty within; do # the same words as before: the log says them once and counts
+	errors=$(errors protocol)
+	check "once more ($what): the connection is closed" python3 "$T/talk.py" "$T/lab/n1/state/run/attach.sock" "$what"
+	check_soon "once more ($what): it is counted" more "$errors" errors protocol
 done
-check "counted as protocol errors" counted protocol
-check "nothing appeared outside the root" test ! -e "$T/lab/n1/x"
+check "nothing of all this is in the log, in the tree or beside it" quiet "$known"
 "$lab" heal "$T/lab" n1 n2
-check "the honest peer is served" still_works first
+check "the honest peer is served, in both directions" still_works first
 
-# SSH: a changed host key, an unknown user key, an RSA key.
-"$lab" stop "$T/lab" n2 sshd
+# --- SSH: a changed host key, an unknown user key, an RSA key. n2 does not dial meanwhile. -----------
+
+restart() { # NODE PROGRAM...
+	local program
+	for program in "${@:2}"; do
+		"$lab" stop "$T/lab" "$1" "$program"
+	done
+	for program in "${@:2}"; do
+		"$lab" start "$T/lab" "$1" "$program"
+	done
+}
+said_by_dial() { # PATTERN REASON NAME
+	check_soon "$3: it is said" said "$1"
+	check_soon "$3: it is counted as $2" counted "$2"
+	check "$3: peers shows it" bash -c "MIMEO_LIBEXEC=x '$build/mimeo' -c '$T/lab/n1/mimeo.conf' peers --json | jq -es 'flatten | all(.[]; .connected | not)'"
+}
+counted() { # REASON
+	more 0 errors "$1"
+}
+
+mkdir "$T/good"
+cp -p "$T/lab/n2/state/ssh_host_ed25519_key" "$T/lab/n2/state/ssh_host_ed25519_key.pub" "$T/lab/n1/state/id_ed25519" "$T/lab/n1/state/id_ed25519.pub" "$T/good"
+"$lab" stop "$T/lab" n2 agent
+mark
 rm "$T/lab/n2/state/ssh_host_ed25519_key"*
 ssh-keygen -q -t ed25519 -N '' -f "$T/lab/n2/state/ssh_host_ed25519_key"
-"$lab" stop "$T/lab" n2 agent
-"$lab" stop "$T/lab" n1 agent
-mv "$T/lab/n2/state/id_ed25519" "$T/key" # so that n2 cannot dial n1 meanwhile
-"$lab" start "$T/lab" n2
-"$lab" start "$T/lab" n1
-check_soon "a wrong host key is refused, and said" logged 'host key is not the pinned one'
-check_soon "and counted" counted hostkey
-mv "$T/key" "$T/lab/n2/state/id_ed25519"
-check_soon "the other direction still connects them" still_works second
+restart n2 sshd
+restart n1 agent # its counters begin anew
+said_by_dial 'peer\.unreachable its host key is not the pinned one.* peer=n2' hostkey "a wrong host key"
+check "a wrong host key: dial says which file and what to do" said 'host key of .*known_hosts: .*mimeo authorize'
+cp -p "$T/good/ssh_host_ed25519_key"* "$T/lab/n2/state/"
+restart n2 sshd
+"$lab" start "$T/lab" n2 agent
+check "the right host key again: they talk" still_works second
 
-"$lab" stop "$T/lab" n1 agent
 "$lab" stop "$T/lab" n2 agent
-cp -p "$T/lab/n1/state/id_ed25519" "$T/good"
-rm "$T/lab/n1/state/id_ed25519"
-ssh-keygen -q -t ed25519 -N '' -f "$T/lab/n1/state/id_ed25519" <<<y >/dev/null
-mimeo n2 authorize "$(mimeo n2 key | sed 's/ n2 / n9 /')" >/dev/null 2>&1
-"$lab" start "$T/lab" n1
-check_soon "an unknown user key is refused, and said" logged "(does not accept this node's key|host key is not)"
+mark
+rm "$T/lab/n1/state/id_ed25519"*
+ssh-keygen -q -t ed25519 -N '' -f "$T/lab/n1/state/id_ed25519"
+restart n1 agent
+said_by_dial 'peer\.unreachable its sshd does not accept this node.s key.* peer=n2' auth "an unknown user key"
+
+mark
 rm "$T/lab/n1/state/id_ed25519"*
 ssh-keygen -q -t rsa -b 2048 -N '' -f "$T/lab/n1/state/id_ed25519"
-check "an RSA key is named by check-config" bash -c "! '$build/mimeo' -c '$T/lab/n1/mimeo.conf' check-config 2>&1 | grep -qi rsa; [ \$? = 1 ]"
+check "an RSA key: check-config fails" bash -c "! '$build/mimeo' -c '$T/lab/n1/mimeo.conf' check-config >'$T/config.out' 2>&1"
+check "an RSA key: check-config says so" grep -E 'id_ed25519.*RSA' "$T/config.out"
+restart n1 agent
+said_by_dial "peer\\.unreachable this node's key, or the pinned host key, is not a usable ed25519 key.* peer=n2" auth "an RSA key"
+check "an RSA key: dial says so" said 'id_ed25519.* is an RSA key'
+
+cp -p "$T/good/id_ed25519"* "$T/lab/n1/state/"
+restart n1 agent
+"$lab" start "$T/lab" n2 agent
+check "the right key again: they talk" still_works third
+check "the trees are equal" same_trees n1 n2
 done_testing

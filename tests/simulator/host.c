@@ -244,6 +244,14 @@ agent_start(struct host *h)
 	h->agent_at_ns = 0;
 }
 
+static uint64_t
+next_origin(void *arg)
+{
+	struct host *h = arg;
+
+	return rng_next(&h->sim->rng) | 1;
+}
+
 static void
 watcher_start(struct host *h)
 {
@@ -255,9 +263,10 @@ watcher_start(struct host *h)
 			      .tree = &h->watcher.tree,
 			      .work = &h->watcher.work,
 			      .seed = rng_next(&s->rng),
-			      .next_origin = rng_next(&s->rng) | 1,
 			      .now_ms = s->now_ns / SIM_MS,
+			      .wall_ms = wall_ms(h),
 			      .arg = h,
+			      .random = next_origin,
 			      .fatal = on_watcher_fatal,
 			      .halted = on_halted};
 	int r;

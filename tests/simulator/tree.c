@@ -417,6 +417,14 @@ tfile_write_at(struct tfile *f, uint64_t off, const void *buf, size_t len)
 }
 
 int
+tfile_reserve(struct tfile *f, uint64_t have, uint64_t size)
+{
+	(void)have;
+	(void)size;
+	return gone(f->tree, "reserve") ? -EIO : 0;
+}
+
+int
 tfile_truncate(struct tfile *f, uint64_t size)
 {
 	struct proc *p = f->tree->proc;

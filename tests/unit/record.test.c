@@ -375,6 +375,23 @@ test_paths_refused(void)
 }
 
 /* Each field that a kind does not have, set. */
+/* What is wrong with a path is said in words; no words for what is sound or does not get so far. */
+static void
+test_problem(void)
+{
+	struct record r = sample(KIND_FILE);
+	struct buf b = {0};
+
+	record_encode(&b, &r);
+	ok(record_problem(b.data, b.len) == NULL, "a sound record has no problem");
+	ok(record_problem(b.data, AT_PATH + 1) == NULL, "nor has one that is cut off");
+	b.data[AT_PATH + 2] = '/';
+	ok(strstr(record_problem(b.data, b.len), "an empty name") != NULL,
+	   "a path that is not allowed has one");
+	buf_free(&b);
+	record_clear(&r);
+}
+
 static void
 test_fields_refused(void)
 {
@@ -397,6 +414,14 @@ test_fields_refused(void)
 	r.target = (const uint8_t *)"c";
 	r.target_len = 1;
 	is_int(verdict(&r), -EPROTO, "file with a target");
+	r = sample(KIND_FILE);
+	r.size = INT64_MAX;
+	is_int(verdict(&r), 0, "the largest file there can be");
+	r.size++;
+	is_int(verdict(&r), -EPROTO, "file with a size that is negative elsewhere");
+	r = sample(KIND_ABSENT);
+	r.size = UINT64_MAX;
+	is_int(verdict(&r), -EPROTO, "the same of what went");
 
 	r = sample(KIND_DIR);
 	r.size = 1;
@@ -713,6 +738,7 @@ main(void)
 	test_ops();
 	test_flags_and_modes();
 	test_paths_refused();
+	test_problem();
 	test_fields_refused();
 	test_symlinks();
 	test_owners();

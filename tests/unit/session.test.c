@@ -822,8 +822,9 @@ full(void)
 	       "a GET is not queued either");
 	ok(!session_has_room(a.s), "and there is no room");
 	msg_encode(&ping, &(struct msg){.type = MSG_PING, .id = 1});
-	is_int(session_input(a.s, ping.data, ping.len, 1, WALL), 0,
-	       "what would have to be answered is not taken");
+	is_int(session_input(a.s, ping.data, ping.len, 1, WALL), ping.len,
+	       "what comes is taken all the same");
+	steps(&a);
 	session_tick(a.s, 2 * PING_MS, WALL);
 	ok(session_deadline(a.s) > 2 * PING_MS,
 	   "a ping that finds no room is not due again at once");
@@ -832,10 +833,86 @@ full(void)
 	   "drained: it goes on; one blob is more than bulk may queue");
 	talk(&a, &b, 3000, 2 * PING_MS);
 	ok(session_has_room(a.s) && session_open(a.s), "and drained again");
-	is_int(session_input(a.s, ping.data, ping.len, 2 * PING_MS, WALL), ping.len,
-	       "input is taken again");
 	buf_free(&ping);
 	over(&a, &b);
+}
+
+/* As many blobs as it takes. */
+static void
+fill(struct session *s)
+{
+	static uint8_t blob[MSG_BLOB_BYTES_MAX];
+	struct msg ask = {.type = MSG_ASK, .bytes = blob, .len = sizeof(blob)};
+
+	while (session_send(s, &ask) == 0)
+		continue;
+}
+
+/* Both sides have more to say than they may queue: neither waits for the other to read first. */
+static void
+both_full(void)
+{
+	struct heard a, b;
+	size_t len;
+
+	pair(&a, &b);
+	fill(a.s);
+	fill(b.s);
+	talk(&a, &b, 3000, 1);
+	(void)session_output(a.s, &len);
+	is_int(len, 0, "one side gets rid of all it has to say");
+	(void)session_output(b.s, &len);
+	is_int(len, 0, "and so does the other");
+	ok(session_open(a.s) && session_open(b.s), "and both are still open");
+	over(&a, &b);
+}
+
+/* A peer that asks and never reads: its answers do not pile up without end. */
+static void
+never_reads(uint8_t type)
+{
+	struct heard a, b;
+	struct msg m = {.type = type, .id = 1, .stream = 1};
+	struct buf frames = {0};
+	size_t before, after;
+
+	pair(&a, &b);
+	fill(a.s);
+	(void)session_output(a.s, &before);
+	msg_encode(&frames, &m);
+	for (unsigned i = 0; i < SESSION_UNREAD_MAX; i++) {
+		if (session_input(a.s, frames.data, frames.len, 1, WALL) != frames.len)
+			break;
+		steps(&a);
+	}
+	ok(session_open(a.s), "%s: so many are answered", msg_name(type));
+	(void)!session_input(a.s, frames.data, frames.len, 1, WALL);
+	steps(&a);
+	ok(closed_with(&a, CODE_PROTOCOL, false, "does not read"), "%s: not one more",
+	   msg_name(type));
+	(void)session_output(a.s, &after);
+	ok(after - before <= 64 * (SESSION_UNREAD_MAX + 1), "%s: and little was queued for it",
+	   msg_name(type));
+	buf_free(&frames);
+	over(&a, &b);
+}
+
+/* What a stranger sends before HELLO is refused for that, whatever it is. */
+static void
+before_hello(void)
+{
+	static const uint8_t types[] = {MSG_RECORD, MSG_SEEN, MSG_GET, MSG_PING, 0, 99, 255};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct heard a = {.s = node("web1", "web2", 1)};
+		uint8_t frame[] = {2, 0, 0, 0, types[i], 'x'};
+
+		(void)!session_input(a.s, frame, sizeof(frame), 1, WALL);
+		steps(&a);
+		ok(closed_with(&a, CODE_PROTOCOL, false, "the first frame is not a HELLO"),
+		   "type %u before HELLO", types[i]);
+		session_free(a.s);
+	}
 }
 
 /* Input of which nothing is stepped is taken up to one frame. */
@@ -936,6 +1013,10 @@ main(void)
 	absurd_clock();
 	timeouts();
 	full();
+	both_full();
+	never_reads(MSG_PING);
+	never_reads(MSG_CANCEL);
+	before_hello();
 	unread();
 	bulk();
 	byes();
