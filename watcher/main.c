@@ -207,7 +207,8 @@ on_fatal(void *arg, const char *what, int error)
 {
 	struct watcher *w = arg;
 
-	LOG(w->log, LOG_ERROR, "fatal", what, log_err(error));
+	LOG(w->log, LOG_ERROR, "fatal", what, log_err(error), log_s("root", w->conf->root),
+	    log_s("state", w->conf->state));
 	w->stopping = true;
 	loop_stop(w->loop, EXIT_FAILED);
 }

@@ -148,37 +148,53 @@ is_below(const char *object)
 	return len == 0 || strncmp(object, plan->below, len) == 0;
 }
 
+/* Files fail as disks do. Sockets and pipes do not, and what the kernel makes of memory never
+ * fails. */
+static bool
+may_fail(const char *object, const int *errors)
+{
+	if (!can(errors, plan->error) || strncmp(object, "anon_inode:", 11) == 0)
+		return false;
+	if (strncmp(object, "socket:", 7) == 0 || strncmp(object, "pipe:", 5) == 0)
+		return can(of_socket, plan->error);
+	return true;
+}
+
+/* Is this the call? */
+static bool
+is_due(enum plan_class class, const int *errors, int dir, const char *path, char object[PATH_TEXT])
+{
+	uint32_t action = plan->action;
+	uint64_t n;
+
+	if ((plan->classes & (1u << class)) == 0)
+		return false;
+	object[0] = '\0';
+	if (plan->below[0] != '\0' || action == PLAN_FAIL)
+		name_object(object, dir, path);
+	if (!is_below(object) || (action == PLAN_FAIL && !may_fail(object, errors)))
+		return false;
+	n = ++plan->calls;
+	return action != PLAN_NONE && (n == plan->at || (n > plan->at && plan->always));
+}
+
 /* Called by each hook. True: it returns -1, errno is set. */
 static bool
 gate(enum plan_class class, const char *call, const int *errors, int dir, const char *path)
 {
 	char object[PATH_TEXT];
-	uint32_t action;
-	uint64_t n;
 	int saved = errno;
+	bool fails = false;
 
-	if (plan == NULL || (plan->classes & (1u << class)) == 0)
+	if (plan == NULL)
 		return false;
-	action = plan->action;
-	if (action == PLAN_FAIL && !can(errors, plan->error))
-		return false;
-	object[0] = '\0';
-	if (plan->below[0] != '\0') {
-		name_object(object, dir, path);
-		if (!is_below(object))
-			return false;
+	if (is_due(class, errors, dir, path, object)) {
+		if (object[0] == '\0')
+			name_object(object, dir, path);
+		fails = act(call, object);
 	}
-	n = ++plan->calls;
-	if (action == PLAN_NONE || n < plan->at || (n > plan->at && !plan->always))
-		return false;
-	if (object[0] == '\0')
-		name_object(object, dir, path);
-	if (act(call, object)) {
-		errno = plan->error;
-		return true;
-	}
-	errno = saved;
-	return false;
+	errno = fails ? plan->error : saved;
+	return fails;
 }
 
 /* ---- life ---- */
