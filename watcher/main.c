@@ -18,6 +18,7 @@
 #include "conf/lifelock.h"
 #include "conf/loop.h"
 #include "conf/random.h"
+#include "proto/backoff.h"
 #include "proto/path.h"
 #include "proto/walfile.h"
 #include "watcher/rounds.h"
@@ -28,6 +29,7 @@
 	60000 /* a new node with peers waits so long for one of them before it takes its files on  \
 	       */
 #define REPORT_MS 1000
+#define UNSURE_MS 500 /* first delay before what could not be seen is looked for again */
 #define GUARD_MS 2000
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_HALTED = 5 };
@@ -52,19 +54,30 @@ struct watcher {
 	struct author author;
 	struct loop_timer timer;
 	int wal_wd, lock;
+	struct backoff unsure;
 	uint64_t started_ms, rescan_ms, report_ms, guard_ms;
 	uint64_t events, overflows;
 	bool stopping, polled_told;
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
 };
 
+/* Something was not seen: the next scan comes soon, or later and later if that does not help. */
+static void
+look_again(struct watcher *w)
+{
+	uint64_t at = loop_now_ms(w->loop) + backoff_fail(&w->unsure);
+
+	if (at < w->rescan_ms)
+		w->rescan_ms = at;
+}
+
 /* ---- events ---- */
 
 static void
 dirty_or_scan(struct watcher *w, const void *path, size_t len)
 {
-	if (dirty_add(w->dirty, path, len, loop_now_ms(w->loop)) < 0 && !scan_running(w->scan))
-		scan_all(w->scan);
+	if (dirty_add(w->dirty, path, len, loop_now_ms(w->loop)) < 0)
+		look_again(w);
 }
 
 /* A directory went: what the index shows below it is looked at. */
@@ -318,7 +331,11 @@ turn(void *arg)
 		scan_all(w->scan);
 	}
 	more = scan_slice(w->scan, now);
+	if (scan_unsure(w->scan))
+		look_again(w);
 	if (scan_full_done(w->scan)) {
+		if (w->rescan_ms - now > w->conf->rescan_ms / 2)
+			backoff_reset(&w->unsure);
 		tell_polled(w);
 		rounds_scanned(w->rounds, scan_done_names(w->scan));
 	}
@@ -327,6 +344,7 @@ turn(void *arg)
 	report(w, now);
 	at = rounds_deadline(w->rounds);
 	at = at < now + GUARD_MS ? at : now + GUARD_MS;
+	at = at < w->rescan_ms ? at : w->rescan_ms;
 	loop_timer_set(w->loop, &w->timer, more ? now : at);
 }
 
@@ -535,6 +553,7 @@ run(struct watcher *w)
 		return code;
 	w->started_ms = clock_mono_ms();
 	w->rescan_ms = w->started_ms;
+	backoff_init(&w->unsure, UNSURE_MS, (uint32_t)w->conf->rescan_ms, random_u64());
 	loop_timer_init(&w->timer, on_timer, w);
 	loop_before_sleep(w->loop, turn, w);
 	LOG(w->log, LOG_INFO, "start", "mimeo-watcher " PACKAGE_VERSION,
