@@ -209,6 +209,7 @@ apply_settled(struct apply *a, struct pathent *ent)
 struct deal {
 	struct apply *a;
 	struct pathent *ent;
+	bool ignored;
 };
 
 static void
@@ -219,6 +220,7 @@ deal_one(void *arg, struct irec *rec)
 	commit_put(d->a->n->commit, &(struct entry){.type = ENTRY_APPLIED,
 						    .path = d->ent->path,
 						    .path_len = d->ent->path_len,
+						    .flags = d->ignored ? APPLIED_LEFT : 0,
 						    .dot = rec->r->dot});
 }
 
@@ -233,7 +235,7 @@ run_durable(struct commit_done *d)
 static void
 run_deal(struct apply *a, struct run *r, bool ignored)
 {
-	struct deal d = {a, r->task->ent};
+	struct deal d = {a, r->task->ent, ignored};
 
 	plan_deal_each(a->n->index, r->task->ent, ignored, deal_one, &d);
 	r->done.done = run_durable;

@@ -716,8 +716,7 @@ start_rmdir(struct run *r)
 	if (e < 0 && e != -ENOENT) {
 		fail(r, e, "list");
 	} else if (e > 0 && r->rec != NULL && !r->plan.room) {
-		put_applied(r, ent, r->rec->dot, 0,
-			    &(struct sig){0}); /* the directory has to stay */
+		put_applied(r, ent, r->rec->dot, APPLIED_LEFT, &(struct sig){0});
 		r->done.done = finished;
 		commit_then(r->node->commit, &r->done);
 	} else if (e > 0) {

@@ -169,7 +169,8 @@ flags_ok(const struct entry *e)
 {
 	if (e->type == ENTRY_KEPT)
 		return e->flags == (e->dot.origin == 0 ? KEPT_RESCUED : 0);
-	return e->flags == 0 || e->flags == APPLIED_SHOWN || e->flags == APPLIED_ABSENT;
+	return e->flags == 0 || e->flags == APPLIED_SHOWN || e->flags == APPLIED_ABSENT ||
+	       e->flags == APPLIED_LEFT;
 }
 
 static bool

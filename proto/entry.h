@@ -68,6 +68,7 @@ enum entry_action {
 /* ENTRY_APPLIED flags. */
 #define APPLIED_SHOWN 1u  /* the path shows dot under sig (dot none: an implied directory) */
 #define APPLIED_ABSENT 2u /* the path shows nothing */
+#define APPLIED_LEFT 4u   /* what the path shows stays although the dot wins (ignored, not empty) */
 /* 0: dealt with, what the path shows did not change (a loser in the store, a losing delete). */
 
 /* ENTRY_KEPT flags. */

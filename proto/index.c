@@ -714,9 +714,12 @@ fold_applied(struct index *x, const struct entry *n)
 		r = set_shown(x, e, NULL, false, NULL);
 	if (r < 0)
 		return r;
-	if (n->flags != 0)
+	/* A delete that was dealt with while something lived below is none of these: it is carried
+	 * out when that has gone. */
+	if ((n->flags & (APPLIED_SHOWN | APPLIED_ABSENT)) != 0)
 		e->left = (struct dot){0, 0};
-	else if (i != NULL && i == index_winner(e) && !index_shows_want(e))
+	else if (n->flags == APPLIED_LEFT && i != NULL && i == index_winner(e) &&
+		 !index_shows_want(e))
 		e->left = n->dot;
 	intent_end(x, e);
 	return changed(x, e);

@@ -133,7 +133,7 @@ put_shown(const struct pathent *e, struct buf *out)
 	if (e->shown_dir)
 		put_applied(e, (struct dot){0, 0}, APPLIED_SHOWN, out);
 	if (!dot_none(e->left))
-		put_applied(e, e->left, 0, out);
+		put_applied(e, e->left, APPLIED_LEFT, out);
 }
 
 static void

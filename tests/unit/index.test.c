@@ -330,13 +330,16 @@ left_behind(void)
 	fold_known(x, &gone);
 	is_int(x->todo_count, 1, "its delete is pending");
 	fold_applied(x, "d", gone.dot, 0);
+	ok(dot_none(at(x, "d")->left) && x->todo_count == 1,
+	   "dealt with while something lived below, which has gone by now: still to be done");
+	fold_applied(x, "d", gone.dot, APPLIED_LEFT);
 	ok(dot_eq(at(x, "d")->left, gone.dot) && x->todo_count == 0,
 	   "the directory had to stay: dealt with all the same");
 	ok(dotset_has(&x->acked, gone.dot) && dot_eq(shown(x, "d"), dir.dot),
 	   "acknowledged, and still shown");
 	index_unleave(x, at(x, "d"));
 	is_int(x->todo_count, 1, "taken back: it is looked at again");
-	fold_applied(x, "d", gone.dot, 0);
+	fold_applied(x, "d", gone.dot, APPLIED_LEFT);
 	fold_known(x, &file);
 	fold_applied(x, "d/f", file.dot, APPLIED_SHOWN);
 	ok(dot_none(at(x, "d")->left) && x->todo_count == 0,
@@ -345,7 +348,7 @@ left_behind(void)
 	fold_applied(x, "d/f", dot(0, 0), APPLIED_ABSENT);
 	is_int(x->todo_count, 1, "the file went: the directory is due again");
 	after(&back, &gone);
-	fold_applied(x, "d", gone.dot, 0);
+	fold_applied(x, "d", gone.dot, APPLIED_LEFT);
 	fold_known(x, &back);
 	ok(dot_none(at(x, "d")->left) && x->todo_count == 1,
 	   "another winner: what was left does not count for it");
