@@ -210,7 +210,8 @@ append(struct rounds *r)
 		die(r, "the WAL could not be written", e);
 		return false;
 	}
-	LOG(r->o.log, LOG_ERROR, "wal.full", "no room for the WAL: changes wait", log_err(e));
+	LOG(r->o.log, LOG_ERROR, "wal.full", "no room for the WAL: changes wait",
+	    log_s("state", r->o.conf->state), log_err(e));
 	r->not_before_ms = r->now_ms + RETRY_SPACE_MS;
 	return false;
 }

@@ -58,7 +58,7 @@ log_size() { # NODE SHORT
 
 # What was said since names a path and an error, by its word or its text.
 said() { # NODE SHORT FROM
-	tail -c +$(($3 + 1)) "$(log_of "$1" "$2")" | grep -e '(E[A-Z]*)' -e "$texts" | grep -q /
+	tail -c +$(($3 + 1)) "$(log_of "$1" "$2")" | grep -e '(E[A-Z]*)' -e 'guard.halted' -e "$texts" | grep -q /
 }
 
 answers() { # NODE: with whatever status, but in time

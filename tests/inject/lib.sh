@@ -129,7 +129,7 @@ converged() {
 # Every content that was written is in some tree or kept by some node.
 nothing_lost() {
 	cut -d' ' -f1 "$T/ledger" | sort -u >"$T/ledger.hashes"
-	find "$T"/lab/n*/media "$T"/lab/n*/.mimeo-media/kept -type f -print0 | xargs -0r openssl dgst -sha256 -r | cut -c1-64 |
+	find "$T"/lab/n*/media/ "$T"/lab/n*/.mimeo-media/kept/ -type f -print0 | xargs -0r openssl dgst -sha256 -r | cut -c1-64 |
 		sort -u >"$T/found.hashes"
 	comm -23 "$T/ledger.hashes" "$T/found.hashes" >"$T/lost"
 	[ ! -s "$T/lost" ] || grep -F -f "$T/lost" "$T/ledger"
