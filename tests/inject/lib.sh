@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 # What the fault injection tests share: a lab whose programs run under inject.so, the script of operations, the ledger of
 # contents. Sourced, not run.
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source=tests/e2e/lib.sh disable=SC1091
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
 
 preload=$build/tests/inject/inject.so
