@@ -274,6 +274,8 @@ append(struct commit *c)
 	if (r == -ENOSPC || r == -EDQUOT) {
 		wal_unlock(c->wal);
 		c->state = PUT_OFF;
+		if (c->owner.full != NULL)
+			c->owner.full(c->owner.arg, r);
 		c->retry_ms = c->now_ms + COMMIT_NOSPACE_MS;
 		return;
 	}

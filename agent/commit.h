@@ -34,6 +34,8 @@ struct commit_owner {
 						     durable at this moment */
 	void (*fatal)(void *arg, const char *what, int error);
 	uint64_t (*index_lsn)(void *arg);
+	void (*full)(void *arg,
+		     int error); /* no room to append: the round is put off; may be NULL */
 };
 
 struct commit *commit_new(struct wal *wal, struct work *work, const struct commit_owner *owner);

@@ -16,7 +16,8 @@
 
 #include "agent/verbs.h"
 
-#define FOLLOW_MS 200 /* a request under way is looked at again at least so often */
+#define FOLLOW_MS 200        /* a request under way is looked at again at least so often */
+#define ACCEPT_PAUSE_MS 1000 /* after descriptors or memory ran out */
 
 struct client {
 	struct control *c;
@@ -39,6 +40,7 @@ struct control {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct client *clients;
 	unsigned nclients;
+	uint64_t listen_ms; /* not before; 0: now */
 };
 
 static void
@@ -188,6 +190,12 @@ on_listen(void *arg, uint32_t events)
 		c->clients = cl;
 		c->nclients++;
 	}
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	LOG(c->n->log, LOG_WARN, "control.accept", "commands cannot be taken: tried again later",
+	    log_s("path", c->path), log_err(errno));
+	if (loop_fd_mod(c->loop, c->fd, 0) == 0)
+		c->listen_ms = c->n->now_ms + ACCEPT_PAUSE_MS;
 }
 
 /* ---- turns ---- */
@@ -201,12 +209,18 @@ control_turn(struct control *c)
 		next = cl->next;
 		client_turn(cl);
 	}
+	if (c->listen_ms != 0 && c->n->now_ms >= c->listen_ms &&
+	    loop_fd_mod(c->loop, c->fd, EPOLLIN) == 0)
+		c->listen_ms = 0;
 }
 
 uint64_t
 control_deadline(const struct control *c)
 {
-	return c->clients != NULL ? c->n->now_ms + FOLLOW_MS : UINT64_MAX;
+	uint64_t at = c->listen_ms != 0 ? c->listen_ms : UINT64_MAX;
+	uint64_t follow = c->clients != NULL ? c->n->now_ms + FOLLOW_MS : UINT64_MAX;
+
+	return at < follow ? at : follow;
 }
 
 /* ---- life ---- */

@@ -26,6 +26,7 @@
 #define READ_BYTES (256u * 1024)
 #define REDIAL_BASE_MS 250
 #define HAND_ON_MS 1000
+#define ACCEPT_PAUSE_MS 1000 /* after descriptors or memory ran out */
 #define COURTESY_MS                                                                                \
 	200 /* the larger name waits so long before its first dial, so that two nodes do not dial  \
 	       each other */
@@ -52,6 +53,7 @@ struct tube {
 	uint8_t *held; /* read, but not taken by the session yet */
 	size_t held_len, held_at;
 	bool eof, shut;
+	bool broken;      /* closed without waiting for the child */
 	uint64_t shut_ms; /* BYE is out: the child gets so long to hand it on */
 	struct dialler *dialler;
 	pid_t pid;
@@ -65,6 +67,7 @@ struct links {
 	struct node *n;
 	struct loop *loop;
 	int listen_fd;
+	uint64_t listen_ms; /* not before; 0: now */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct tube *tubes;
 	unsigned ntubes;
@@ -163,6 +166,19 @@ tube_close(struct tube *t, const char *why)
 
 /* ---- bytes ---- */
 
+/* A program that only copies has closed its end, or the kernel cannot serve us: nothing more comes,
+ * whether that program ends or not. */
+static void
+tube_broken(struct tube *t, int error)
+{
+	t->eof = true;
+	if (error == EPIPE || error == ECONNRESET)
+		return;
+	t->broken = true;
+	LOG(t->k->n->log, LOG_WARN, "peer.socket", "the connection's socket failed",
+	    log_s("peer", t->name), log_s("path", t->k->path), log_err(error));
+}
+
 static void
 flush(struct tube *t)
 {
@@ -178,7 +194,7 @@ flush(struct tube *t)
 			continue;
 		if (n < 0) {
 			if (errno != EAGAIN)
-				t->eof = true;
+				tube_broken(t, errno);
 			return;
 		}
 		exchange_consumed(t->link, (size_t)n);
@@ -208,6 +224,8 @@ fill(struct tube *t)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
+		if (n < 0)
+			tube_broken(t, errno);
 		if (n <= 0) {
 			t->eof = true;
 			return;
@@ -309,7 +327,7 @@ tube_turn(struct tube *t)
 			tube_close(t, why);
 		return;
 	}
-	if (t->eof && t->held_len == 0 && (t->dialler == NULL || t->reaped)) {
+	if (t->broken || (t->eof && t->held_len == 0 && (t->dialler == NULL || t->reaped))) {
 		tube_close(t, why);
 		return;
 	}
@@ -394,6 +412,20 @@ on_listen(void *arg, uint32_t events)
 			close(fd);
 		}
 	}
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	LOG(k->n->log, LOG_WARN, "attach.accept", "connections cannot be taken: tried again later",
+	    log_s("path", k->path), log_err(errno));
+	if (loop_fd_mod(k->loop, k->listen_fd, 0) == 0)
+		k->listen_ms = k->n->now_ms + ACCEPT_PAUSE_MS;
+}
+
+static void
+listen_again(struct links *k)
+{
+	if (k->listen_ms != 0 && k->n->now_ms >= k->listen_ms &&
+	    loop_fd_mod(k->loop, k->listen_fd, EPOLLIN) == 0)
+		k->listen_ms = 0;
 }
 
 /* ---- dialling ---- */
@@ -542,13 +574,14 @@ links_turn(struct links *k)
 		next = t->next;
 		tube_turn(t);
 	}
+	listen_again(k);
 	dial_members(k);
 }
 
 uint64_t
 links_deadline(const struct links *k)
 {
-	uint64_t at = UINT64_MAX;
+	uint64_t at = k->listen_ms != 0 ? k->listen_ms : UINT64_MAX;
 
 	for (const struct dialler *d = k->diallers; d != NULL; d = d->later) {
 		const struct peer *p = exchange_peer(k->n->exchange, d->name);

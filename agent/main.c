@@ -120,7 +120,8 @@ on_fatal(void *arg, const char *what, int error)
 {
 	struct agent *a = arg;
 
-	LOG(a->log, LOG_ERROR, "fatal", what, log_err(error));
+	LOG(a->log, LOG_ERROR, "fatal", what, log_err(error), log_s("root", a->conf->root),
+	    log_s("work", a->conf->work), log_s("state", a->conf->state));
 	a->stopping = true;
 	loop_stop(a->loop, EXIT_FAILED);
 }

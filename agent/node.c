@@ -71,6 +71,16 @@ fatal(void *arg, const char *what, int error)
 	n->fatal(n->arg, what, error);
 }
 
+static void
+full(void *arg, int error)
+{
+	struct node *n = arg;
+
+	LOG(n->log, LOG_ERROR, "wal.full", "no room for the WAL: nothing is applied until there is",
+	    log_s("state", n->conf->state), log_err(error));
+	errors_add(n->errors, n->wall_ms, "", "nospace", NULL, 0, "no room for the WAL");
+}
+
 static uint64_t
 index_lsn(void *arg)
 {
@@ -119,7 +129,7 @@ wall_ms(void *arg)
 static int
 make_parts(struct node *n)
 {
-	struct commit_owner owner = {n, durable, fatal, index_lsn};
+	struct commit_owner owner = {n, durable, fatal, index_lsn, full};
 
 	n->commit = commit_new(n->wal, n->work, &owner);
 	n->syncer = syncer_new(n->tree, n->work);

@@ -10,7 +10,7 @@
 #include "agent/exchange.h"
 #include "agent/verbs.h"
 
-#define ANSWER_MS 10000  /* the watcher answers a barrier by then, or does not run */
+#define ANSWER_MS 4000   /* the watcher answers a barrier by then, or does not run */
 #define SUSPECT_MS 30000 /* no contact for longer: dead */
 
 /* ---- the barrier: everything closed until now is logged ---- */

@@ -4,7 +4,7 @@
 #
 #   tests/run-test.sh TEST
 #
-# End-to-end tests take turns, whatever make's -j says: each starts daemons, and two of them on a
+# End-to-end tests, fault injection among them, take turns, whatever make's -j says: each starts daemons, and two of them on a
 # small machine would starve each other. The lock is this shell's alone, so a daemon that a test
 # leaves behind cannot hold it. Waiting for it does not count as running.
 #
@@ -29,7 +29,7 @@ run() {
 
 exec 9>/dev/null
 case $test in
-*/e2e/*.sh)
+*/e2e/*.sh | */inject/*.sh)
 	mkdir -p "$top_builddir/tests"
 	exec 9>"$top_builddir/tests/e2e.lock"
 	flock 9

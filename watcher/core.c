@@ -9,10 +9,13 @@
 #include <string.h>
 
 #include "conf/home.h"
+#include "proto/backoff.h"
 #include "proto/hlc.h"
 #include "proto/path.h"
 #include "watcher/rounds.h"
 #include "watcher/scan.h"
+
+#define UNSURE_MS 500 /* first delay before what could not be seen is looked for again */
 
 struct core {
 	struct core_opts o;
@@ -25,18 +28,29 @@ struct core {
 	struct rounds *rounds;
 	struct author author;
 	uint64_t now_ms, started_ms, rescan_ms, guard_ms;
+	struct backoff unsure;
 	uint64_t events, overflows;
 	bool stopped;
 	char err[4096];
 };
+
+/* Something was not seen: the next scan comes soon, or later and later if that does not help. */
+static void
+look_again(struct core *c)
+{
+	uint64_t at = c->now_ms + backoff_fail(&c->unsure);
+
+	if (at < c->rescan_ms)
+		c->rescan_ms = at;
+}
 
 /* ---- events ---- */
 
 static void
 dirty_or_scan(struct core *c, const void *path, size_t len)
 {
-	if (dirty_add(c->dirty, path, len, c->now_ms) < 0 && !scan_running(c->scan))
-		scan_all(c->scan);
+	if (dirty_add(c->dirty, path, len, c->now_ms) < 0)
+		look_again(c);
 }
 
 /* A directory went: what the index shows below it is looked at. */
@@ -157,7 +171,8 @@ on_fatal(void *arg, const char *what, int error)
 {
 	struct core *c = arg;
 
-	LOG(c->o.log, LOG_ERROR, "fatal", what, log_err(error));
+	LOG(c->o.log, LOG_ERROR, "fatal", what, log_err(error), log_s("root", c->o.conf->root),
+	    log_s("state", c->o.conf->state));
 	c->stopped = true;
 	c->o.fatal(c->o.arg, what, error);
 }
@@ -216,8 +231,13 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 		scan_all(c->scan);
 	}
 	more = scan_slice(c->scan, now_ms);
-	if (scan_full_done(c->scan))
+	if (scan_unsure(c->scan))
+		look_again(c);
+	if (scan_full_done(c->scan)) {
+		if (c->rescan_ms - now_ms > c->o.conf->rescan_ms / 2)
+			backoff_reset(&c->unsure);
 		rounds_scanned(c->rounds, scan_done_names(c->scan));
+	}
 	rounds_turn(c->rounds, now_ms, wall_ms, wall_ns);
 	at = rounds_deadline(c->rounds);
 	at = at < c->guard_ms ? at : c->guard_ms;
@@ -325,6 +345,7 @@ core_open(const struct core_opts *o, struct core **out)
 	c->o = *o;
 	c->ignore = o->conf->ignore;
 	c->now_ms = c->started_ms = c->rescan_ms = o->now_ms;
+	backoff_init(&c->unsure, UNSURE_MS, (uint32_t)o->conf->rescan_ms, o->seed);
 	r = open_wal(c);
 	if (r == 0)
 		r = make_parts(c);

@@ -213,7 +213,10 @@ append(struct rounds *r)
 		die(r, "the WAL could not be written", e);
 		return false;
 	}
-	LOG(r->o.log, LOG_ERROR, "wal.full", "no room for the WAL: changes wait", log_err(e));
+	LOG(r->o.log, LOG_ERROR, "wal.full", "no room for the WAL: changes wait",
+	    log_s("state", r->o.conf->state), log_err(e));
+	if (index_origin(r->o.index, r->o.author->origin) == NULL)
+		r->o.author->origin = 0; /* its introduction was among that: it is made again */
 	r->not_before_ms = r->now_ms + RETRY_SPACE_MS;
 	return false;
 }
@@ -245,11 +248,35 @@ item_decide(struct rounds *r, struct take_item *it)
 		    log_b("path", it->found.path, it->found.len));
 		dirty_done(r->o.dirty, it->name, r->now_ms, why, RETRY_ERROR_MS);
 	} else {
-		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
-		if (it->found.sig.provisional && it->found.state.kind == KIND_FILE)
-			(void)!dirty_add(r->o.dirty, it->found.path, it->found.len, r->now_ms);
+		it->logged = true; /* if there is room for it */
+		return;
 	}
 	it->name = NULL;
+}
+
+/* What was decided is in the log. */
+static void
+lane_logged(struct rounds *r, struct lane *l)
+{
+	for (size_t i = 0; i < l->batch.n; i++) {
+		struct take_item *it = &l->batch.item[i];
+		char path[PATH_BYTES_MAX];
+		bool again = it->found.sig.provisional && it->found.state.kind == KIND_FILE;
+
+		if (it->name == NULL || !it->logged)
+			continue;
+		memcpy(path, it->found.path, it->found.len); /* the name's, which goes now */
+		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
+		it->name = NULL;
+		if (again)
+			(void)!dirty_add(r->o.dirty, path, it->found.len, r->now_ms);
+	}
+}
+
+static bool
+undecided(const struct take_item *it)
+{
+	return it->name != NULL && !it->logged;
 }
 
 static int
@@ -271,7 +298,7 @@ decide_origin(struct rounds *r, struct lane *l, const struct take_item *added)
 	for (size_t i = 0; len > 0 && i < l->batch.n; i++) {
 		struct take_item *it = &l->batch.item[i];
 
-		if (it->name != NULL && it->error == 0 && it->found.state.kind == KIND_ABSENT &&
+		if (undecided(it) && it->error == 0 && it->found.state.kind == KIND_ABSENT &&
 		    it->found.len == len && memcmp(it->found.path, old, len) == 0) {
 			item_decide(r, it);
 			return;
@@ -282,7 +309,7 @@ decide_origin(struct rounds *r, struct lane *l, const struct take_item *added)
 static bool
 is_present(const struct take_item *it)
 {
-	return it->name != NULL && it->error == 0 && it->found.state.kind != KIND_ABSENT;
+	return undecided(it) && it->error == 0 && it->found.state.kind != KIND_ABSENT;
 }
 
 /* Adds from the top down, each with the delete it pairs with; then the deletes from the bottom up.
@@ -308,7 +335,7 @@ decide_lane(struct rounds *r, struct lane *l)
 			decide_origin(r, l, it);
 	}
 	for (size_t i = l->batch.n; i-- > 0 && r->not_before_ms <= r->now_ms && !r->dead;)
-		if (l->batch.item[i].name != NULL)
+		if (undecided(&l->batch.item[i]))
 			item_decide(r, &l->batch.item[i]);
 }
 
@@ -342,7 +369,7 @@ dirty_other_names(struct rounds *r)
 	}
 }
 
-/* Whatever was not decided goes back. */
+/* Whatever was not decided, or found no room in the log, goes back. */
 static void
 give_back(struct rounds *r, struct lane *l)
 {
@@ -406,6 +433,7 @@ static void
 decide(struct rounds *r)
 {
 	struct lane *lanes[] = {r->small, r->large};
+	bool scanned = r->scanned, import = r->o.author->import;
 
 	r->o.author->wall_ms = r->wall_ms;
 	for (size_t i = 0; i < 2; i++) {
@@ -419,15 +447,20 @@ decide(struct rounds *r)
 		}
 		if (r->o.may_log(r->o.arg))
 			decide_lane(r, l);
-		if (!r->dead && r->not_before_ms <= r->now_ms && append(r))
+		if (!r->dead && r->not_before_ms <= r->now_ms && append(r)) {
+			lane_logged(r, l);
 			dirty_other_names(r);
+		}
 		give_back(r, l);
 	}
 	if (r->dead || r->not_before_ms > r->now_ms)
 		return;
 	end_scan(r);
 	answer_barrier(r);
-	(void)append(r);
+	if (append(r))
+		return;
+	r->scanned = scanned;
+	r->o.author->import = import;
 }
 
 /* ---- the committer ---- */

@@ -21,6 +21,7 @@ struct scan {
 	struct scan_opts o;
 	struct todo *first; /* directories to list, depth first */
 	bool full, full_done, failed;
+	bool unsure;
 	size_t done;
 	uint64_t now_ms;
 	/* while one directory is listed */
@@ -36,13 +37,24 @@ scan_ignored(const struct scan *s, const void *path, size_t len, bool dir)
 	return ignore_match(*s->o.ignore, path, len, dir);
 }
 
+/* What could not be seen for a reason that may pass. What is not there, not ours or has no watch
+ * left is not among that. */
+static void
+doubt(struct scan *s, int error)
+{
+	if (error < 0 && error != -ENOENT && error != -EXDEV && error != -ELOOP &&
+	    error != -EMEDIUMTYPE && error != -ENOSPC)
+		s->unsure = true;
+}
+
 static void
 push(struct scan *s, const void *path, size_t len, bool marker)
 {
 	struct todo *t = malloc(sizeof(*t) + len + 1);
 
 	if (t == NULL) {
-		s->failed = true; /* the next rescan finds it */
+		s->failed = true;
+		s->unsure = true;
 		return;
 	}
 	*t = (struct todo){s->first, marker, len};
@@ -54,8 +66,10 @@ push(struct scan *s, const void *path, size_t len, bool marker)
 static void
 mark(struct scan *s, const void *path, size_t len)
 {
-	if (dirty_add(s->o.dirty, path, len, s->now_ms) < 0)
+	if (dirty_add(s->o.dirty, path, len, s->now_ms) < 0) {
 		s->failed = true;
+		s->unsure = true;
+	}
 }
 
 static bool
@@ -100,6 +114,7 @@ one_name(void *arg, const char *name, size_t name_len, uint8_t d_type)
 		    "devices, FIFOs and sockets are not replicated", log_b("path", path, len));
 		return 0;
 	}
+	doubt(s, r);
 	if (r < 0 || scan_ignored(s, path, len, sig.kind == KIND_DIR))
 		return 0;
 	if (differs(s, path, len, &sig))
@@ -114,11 +129,14 @@ static void
 missing(struct scan *s, const struct pathent *dir)
 {
 	struct sig sig;
+	int r;
 
 	for (const struct pathent *c = dir->child; c != NULL; c = c->sib_next) {
 		if (c->shown == NULL && !c->shown_dir && c->child == NULL)
 			continue;
-		if (tree_stat(s->o.tree, c->path, c->path_len, &sig, NULL) != -ENOENT)
+		r = tree_stat(s->o.tree, c->path, c->path_len, &sig, NULL);
+		doubt(s, r);
+		if (r != -ENOENT)
 			continue;
 		mark(s, c->path, c->path_len);
 		missing(s, c);
@@ -133,6 +151,7 @@ list_dir(struct scan *s, const struct todo *t)
 
 	if (r == -ENOENT)
 		return; /* its parent's watch has told */
+	doubt(s, r);
 	s->dir = t;
 	r = tree_list(s->o.tree, t->path, t->len, one_name, s);
 	if (r < 0 && r != -ENOENT)
@@ -140,6 +159,7 @@ list_dir(struct scan *s, const struct todo *t)
 		    "a directory cannot be read: nothing below it is logged, and nothing is "
 		    "deleted",
 		    log_b("path", t->path, t->len), log_err(r));
+	doubt(s, r);
 	if (r < 0)
 		return;
 	e = index_find(s->o.index, t->path, t->len);
@@ -210,6 +230,15 @@ scan_full_done(struct scan *s)
 
 	s->full_done = false;
 	return done;
+}
+
+bool
+scan_unsure(struct scan *s)
+{
+	bool unsure = s->unsure;
+
+	s->unsure = false;
+	return unsure;
 }
 
 size_t

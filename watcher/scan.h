@@ -33,6 +33,9 @@ void scan_below(struct scan *s, const void *path, size_t len);
 bool scan_slice(struct scan *s, uint64_t now_ms);
 bool scan_running(const struct scan *s);
 bool scan_full_done(struct scan *s); /* true once after a scan_all came to its end */
+/* True once after something could not be looked at for a reason that may pass (an I/O error, no
+ * memory, no descriptor, no permission): it needs another scan. */
+bool scan_unsure(struct scan *s);
 size_t scan_done_names(const struct scan *s);
 bool scan_ignored(const struct scan *s, const void *path, size_t len, bool dir);
 

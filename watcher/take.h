@@ -19,6 +19,7 @@
 
 struct take_item {
 	struct dirty_name *name;
+	bool logged; /* decided, and in the batch that is to be appended */
 	struct found found;
 	bool trusted; /* `hash` is known: a renamed file that nobody wrote since it was hashed */
 	uint8_t hash[RECORD_HASH_BYTES];
