@@ -18,8 +18,11 @@
 #define TRIED_MAX 8  /* peers that failed this content before it is given up for now */
 #define LOOK_MS 1000 /* what waits is looked at so often, whatever events there were */
 #define STALL_MS                                                                                   \
-	30000       /* a stream that brings nothing for so long is given up and asked elsewhere */
-#define BUSY_MS 250 /* a peer that is busy is not asked again before */
+	30000 /* a stream that brings nothing for so long is given up and asked elsewhere */
+/* Fetches that wait for a peer and keep what they have open meanwhile; others begin anew, from the
+ * stage. */
+#define PARKED_MAX 64
+#define BUSY_MS 250               /* a peer that is busy is not asked again before */
 #define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
 
 /* A fetch under way. */
@@ -35,6 +38,8 @@ struct active {
 	bool ended;       /* END came, or the link went */
 	bool good;        /* it was END with CODE_OK */
 	enum { STAY, WAIT_PEER, NEXT_PEER } then; /* once everything that came is written */
+	bool started; /* its source was looked for once: it needs a peer */
+	bool parked;  /* waits with its stage file open */
 	bool delta;
 	bool no_delta; /* a delta failed or was useless: whole, from now on */
 	bool large;
@@ -55,6 +60,7 @@ struct fetch {
 	struct node *n;
 	struct fetch_list active, waiting,
 		low; /* waiting: not begun, or no peer has it at the moment */
+	unsigned parked;
 	bool peers_changed;
 	bool running;
 	uint64_t look_ms;
@@ -94,6 +100,7 @@ list_del(struct fetch_list *l, struct active *a)
 static void
 active_free(struct active *a)
 {
+	a->f->parked -= a->parked;
 	if (a->large)
 		syncer_large(a->f->n->syncer, -1);
 	intake_free(a->in);
@@ -200,8 +207,33 @@ choose(const struct active *a, bool *exists)
 /* ---- asking ---- */
 
 static void
+unpark(struct active *a)
+{
+	a->f->parked -= a->parked;
+	a->parked = false;
+}
+
+/* Descriptors are for those under way, however many wait. */
+static void
+park(struct active *a)
+{
+	if (a->in == NULL)
+		return;
+	a->parked = intake_have(a->in) > 0 && a->f->parked < PARKED_MAX;
+	a->f->parked += a->parked;
+	if (a->parked)
+		return;
+	intake_free(a->in);
+	a->in = NULL;
+	if (a->large)
+		syncer_large(a->f->n->syncer, -1);
+	a->large = false;
+}
+
+static void
 wait_for_peer(struct active *a)
 {
+	park(a);
 	list_del(&a->f->active, a);
 	a->j->state = FETCH_WAITING;
 	a->j->from[0] = '\0';
@@ -459,6 +491,7 @@ start(struct active *a)
 		finish(a, e);
 		return;
 	}
+	a->started = true;
 	if (a->j->rec->size > FETCH_LARGE_BYTES) {
 		a->large = true;
 		syncer_large(n->syncer, 1);
@@ -479,8 +512,10 @@ run_list(struct fetch *f, struct fetch_list *l)
 		next = a->next;
 		if (f->active.n >= FETCH_ACTIVE_MAX)
 			return false;
-		if (!fresh && (f->n->now_ms < a->ask_ms || (choose(a, &exists) == NULL && exists)))
+		if (f->n->now_ms < a->ask_ms ||
+		    (a->started && choose(a, &exists) == NULL && exists))
 			continue;
+		unpark(a);
 		list_del(l, a);
 		list_add(&f->active, a);
 		if (fresh)

@@ -1353,6 +1353,27 @@ bad_service(void)
 		"who is always busy is not asked all the time"))
 		diag("  asked %u times", p != NULL ? p->gets - asked : 0);
 	absorbed(p, "a peer that is always busy");
+
+	p = offer("busy/first", 50000, &how);
+	for (unsigned i = 0; i < 3000 && p != NULL && p->fd >= 0; i++) {
+		char path[32];
+		struct record rec;
+
+		snprintf(path, sizeof(path), "busy/%u", i);
+		rec = file(path, strlen(path), path);
+		rec.size = 50000 + i;
+		say_record(p, &rec, NULL);
+		if (i % 100 == 0)
+			(void)peer_flush(&rig.peers, p, RIG_WAIT_MS);
+	}
+	turns(3000);
+	ok(p != NULL && peer_answers(&rig.peers, p, RIG_WAIT_MS),
+	   "three thousand files are offered");
+	check("and none is given");
+	how = DRIP;
+	turns(2000);
+	ok(p != NULL && peer_answers(&rig.peers, p, RIG_WAIT_MS), "a byte of each is given");
+	absorbed(p, "three thousand files of which a byte came");
 }
 
 /* Sizes that no disk has, or that would fill this one: nothing is taken for them before it comes.
