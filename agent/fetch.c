@@ -22,6 +22,10 @@
 /* Fetches that wait for a peer and keep what they have open meanwhile; others begin anew, from the
  * stage. */
 #define PARKED_MAX 64
+/* A fetch that waited so long for a peer, or was told so often that it is busy, is put off: paths
+ * that others can serve take its place. */
+#define WAIT_MS 10000
+#define BUSY_MAX 3
 #define BUSY_MS 250               /* a peer that is busy is not asked again before */
 #define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
 
@@ -38,8 +42,10 @@ struct active {
 	bool ended;       /* END came, or the link went */
 	bool good;        /* it was END with CODE_OK */
 	enum { STAY, WAIT_PEER, NEXT_PEER } then; /* once everything that came is written */
-	bool started; /* its source was looked for once: it needs a peer */
-	bool parked;  /* waits with its stage file open */
+	unsigned busy;
+	uint64_t wait_ms; /* since when it waits */
+	bool started;     /* its source was looked for once: it needs a peer */
+	bool parked;      /* waits with its stage file open */
 	bool delta;
 	bool no_delta; /* a delta failed or was useless: whole, from now on */
 	bool large;
@@ -234,6 +240,7 @@ static void
 wait_for_peer(struct active *a)
 {
 	park(a);
+	a->wait_ms = a->f->n->now_ms;
 	list_del(&a->f->active, a);
 	a->j->state = FETCH_WAITING;
 	a->j->from[0] = '\0';
@@ -512,6 +519,12 @@ run_list(struct fetch *f, struct fetch_list *l)
 		next = a->next;
 		if (f->active.n >= FETCH_ACTIVE_MAX)
 			return false;
+		if (a->started && f->n->now_ms - a->wait_ms >= WAIT_MS) {
+			list_del(l, a);
+			list_add(&f->active, a);
+			finish(a, -EHOSTUNREACH);
+			continue;
+		}
 		if (f->n->now_ms < a->ask_ms ||
 		    (a->started && choose(a, &exists) == NULL && exists))
 			continue;
@@ -618,7 +631,7 @@ fetch_end(struct fetch *f, struct link *l, const struct msg *m)
 		return;
 	}
 	if (!a->good)
-		a->then = m->code == CODE_BUSY ? WAIT_PEER : NEXT_PEER;
+		a->then = m->code == CODE_BUSY && ++a->busy < BUSY_MAX ? WAIT_PEER : NEXT_PEER;
 	if (m->code == CODE_BUSY)
 		a->ask_ms = f->n->now_ms + BUSY_MS;
 	if (intake_idle(a->in))
@@ -694,6 +707,7 @@ give_up_stalled(struct fetch *f)
 		    "nothing came for too long: asked elsewhere", log_s("peer", a->j->from),
 		    log_b("path", a->j->rec->path, a->j->rec->path_len));
 		(void)!session_cancel(link_session(a->link), a->stream);
+		mark_tried(a);
 		a->link = NULL;
 		a->ended = true;
 		a->good = false;
