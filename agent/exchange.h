@@ -31,8 +31,9 @@
 #define EXCHANGE_INBOX_MS 1000
 #define EXCHANGE_RECORDS_MAX                                                                       \
 	20000 /* received records not yet durable; above it no input is taken from peers */
-#define EXCHANGE_RECORDS_BYTES_MAX (8u * 1024 * 1024) /* the same, bytes on their way to the WAL   \
-						       */
+#define EXCHANGE_RECORDS_BYTES_MAX                                                                 \
+	(8u * 1024 * 1024) /* the same, bytes on their way to the WAL                              \
+			    */
 /*
  * A set that a peer tells is kept up to so many ranges and origins (8 bytes a bound). Ranges beyond
  * it are dropped, which is said once a session. That is safe: a peer that is not known to hold
