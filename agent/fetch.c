@@ -18,8 +18,15 @@
 #define TRIED_MAX 8  /* peers that failed this content before it is given up for now */
 #define LOOK_MS 1000 /* what waits is looked at so often, whatever events there were */
 #define STALL_MS                                                                                   \
-	30000       /* a stream that brings nothing for so long is given up and asked elsewhere */
-#define BUSY_MS 250 /* a peer that is busy is not asked again before */
+	30000 /* a stream that brings nothing for so long is given up and asked elsewhere */
+/* Fetches that wait for a peer and keep what they have open meanwhile; others begin anew, from the
+ * stage. */
+#define PARKED_MAX 64
+/* A fetch that waited so long for a peer, or was told so often that it is busy, is put off: paths
+ * that others can serve take its place. */
+#define WAIT_MS 10000
+#define BUSY_MAX 3
+#define BUSY_MS 250               /* a peer that is busy is not asked again before */
 #define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
 
 /* A fetch under way. */
@@ -35,6 +42,10 @@ struct active {
 	bool ended;       /* END came, or the link went */
 	bool good;        /* it was END with CODE_OK */
 	enum { STAY, WAIT_PEER, NEXT_PEER } then; /* once everything that came is written */
+	unsigned busy;
+	uint64_t wait_ms; /* since when it waits */
+	bool started;     /* its source was looked for once: it needs a peer */
+	bool parked;      /* waits with its stage file open */
 	bool delta;
 	bool no_delta; /* a delta failed or was useless: whole, from now on */
 	bool large;
@@ -55,6 +66,7 @@ struct fetch {
 	struct node *n;
 	struct fetch_list active, waiting,
 		low; /* waiting: not begun, or no peer has it at the moment */
+	unsigned parked;
 	bool peers_changed;
 	bool running;
 	uint64_t look_ms;
@@ -94,6 +106,7 @@ list_del(struct fetch_list *l, struct active *a)
 static void
 active_free(struct active *a)
 {
+	a->f->parked -= a->parked;
 	if (a->large)
 		syncer_large(a->f->n->syncer, -1);
 	intake_free(a->in);
@@ -200,8 +213,34 @@ choose(const struct active *a, bool *exists)
 /* ---- asking ---- */
 
 static void
+unpark(struct active *a)
+{
+	a->f->parked -= a->parked;
+	a->parked = false;
+}
+
+/* Descriptors are for those under way, however many wait. */
+static void
+park(struct active *a)
+{
+	if (a->in == NULL)
+		return;
+	a->parked = intake_have(a->in) > 0 && a->f->parked < PARKED_MAX;
+	a->f->parked += a->parked;
+	if (a->parked)
+		return;
+	intake_free(a->in);
+	a->in = NULL;
+	if (a->large)
+		syncer_large(a->f->n->syncer, -1);
+	a->large = false;
+}
+
+static void
 wait_for_peer(struct active *a)
 {
+	park(a);
+	a->wait_ms = a->f->n->now_ms;
 	list_del(&a->f->active, a);
 	a->j->state = FETCH_WAITING;
 	a->j->from[0] = '\0';
@@ -462,6 +501,7 @@ start(struct active *a)
 		finish(a, e);
 		return;
 	}
+	a->started = true;
 	if (a->j->rec->size > FETCH_LARGE_BYTES) {
 		a->large = true;
 		syncer_large(n->syncer, 1);
@@ -482,8 +522,16 @@ run_list(struct fetch *f, struct fetch_list *l)
 		next = a->next;
 		if (f->active.n >= FETCH_ACTIVE_MAX)
 			return false;
-		if (!fresh && (f->n->now_ms < a->ask_ms || (choose(a, &exists) == NULL && exists)))
+		if (a->started && f->n->now_ms - a->wait_ms >= WAIT_MS) {
+			list_del(l, a);
+			list_add(&f->active, a);
+			finish(a, -EHOSTUNREACH);
 			continue;
+		}
+		if (f->n->now_ms < a->ask_ms ||
+		    (a->started && choose(a, &exists) == NULL && exists))
+			continue;
+		unpark(a);
 		list_del(l, a);
 		list_add(&f->active, a);
 		if (fresh)
@@ -589,7 +637,7 @@ fetch_end(struct fetch *f, struct link *l, const struct msg *m)
 		return;
 	}
 	if (!a->good)
-		a->then = m->code == CODE_BUSY ? WAIT_PEER : NEXT_PEER;
+		a->then = m->code == CODE_BUSY && ++a->busy < BUSY_MAX ? WAIT_PEER : NEXT_PEER;
 	if (m->code == CODE_BUSY)
 		a->ask_ms = f->n->now_ms + BUSY_MS;
 	if (intake_idle(a->in))
@@ -665,6 +713,7 @@ give_up_stalled(struct fetch *f)
 		    "nothing came for too long: asked elsewhere", log_s("peer", a->j->from),
 		    log_b("path", a->j->rec->path, a->j->rec->path_len));
 		(void)!session_cancel(link_session(a->link), a->stream);
+		mark_tried(a);
 		a->link = NULL;
 		a->ended = true;
 		a->good = false;

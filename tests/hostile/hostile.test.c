@@ -1353,6 +1353,27 @@ bad_service(void)
 		"who is always busy is not asked all the time"))
 		diag("  asked %u times", p != NULL ? p->gets - asked : 0);
 	absorbed(p, "a peer that is always busy");
+
+	p = offer("busy/first", 50000, &how);
+	for (unsigned i = 0; i < 3000 && p != NULL && p->fd >= 0; i++) {
+		char path[32];
+		struct record rec;
+
+		snprintf(path, sizeof(path), "busy/%u", i);
+		rec = file(path, strlen(path), path);
+		rec.size = 50000 + i;
+		say_record(p, &rec, NULL);
+		if (i % 100 == 0)
+			(void)peer_flush(&rig.peers, p, RIG_WAIT_MS);
+	}
+	turns(3000);
+	ok(p != NULL && peer_answers(&rig.peers, p, RIG_WAIT_MS),
+	   "three thousand files are offered");
+	check("and none is given");
+	how = DRIP;
+	turns(2000);
+	ok(p != NULL && peer_answers(&rig.peers, p, RIG_WAIT_MS), "a byte of each is given");
+	absorbed(p, "three thousand files of which a byte came");
 }
 
 /* Sizes that no disk has, or that would fill this one: nothing is taken for them before it comes.
@@ -1399,6 +1420,33 @@ huge_sizes(void)
 
 static uint8_t base[1 << 20];
 
+static struct {
+	uint32_t stream;
+	size_t at;
+} giving;
+
+/* As much of the base as the credit allows. */
+static void
+give_base(struct peer *p, const struct msg *m)
+{
+	size_t left = sizeof(base) - giving.at, len, sum = m->credit < left ? m->credit : left;
+
+	if (m->stream != giving.stream)
+		return;
+	for (; sum > 0; sum -= len) {
+		len = sum < MSG_DATA_BYTES_MAX ? sum : MSG_DATA_BYTES_MAX;
+		peer_say(p, &(struct msg){.type = MSG_DATA,
+					  .stream = m->stream,
+					  .bytes = base + giving.at,
+					  .len = len});
+		giving.at += len;
+	}
+	if (giving.at < sizeof(base))
+		return;
+	peer_say(p, &(struct msg){.type = MSG_END, .stream = m->stream});
+	giving.stream = 0;
+}
+
 /* Serves the base whole; answers a delta of it with 24 KB that make 4 GB. */
 static void
 serve_bomb(struct peer *p, const struct msg *m)
@@ -1406,16 +1454,13 @@ serve_bomb(struct peer *p, const struct msg *m)
 	if (m->how == GET_DELTA) {
 		peer_say(p,
 			 &(struct msg){.type = MSG_CREDIT, .stream = m->stream, .credit = 1 << 20});
-		return;
+	} else if (m->size == sizeof(base)) {
+		giving.stream = m->stream;
+		giving.at = m->offset;
+		give_base(p, m);
+	} else {
+		peer_say(p, &(struct msg){.type = MSG_END, .stream = m->stream, .code = CODE_GONE});
 	}
-	for (size_t at = m->offset; m->size == sizeof(base) && at < sizeof(base); at += 65536)
-		peer_say(p, &(struct msg){.type = MSG_DATA,
-					  .stream = m->stream,
-					  .bytes = base + at,
-					  .len = 65536});
-	peer_say(p, &(struct msg){.type = MSG_END,
-				  .stream = m->stream,
-				  .code = m->size == sizeof(base) ? CODE_OK : CODE_GONE});
 }
 
 static void
@@ -1423,6 +1468,7 @@ send_bomb(struct peer *p, const struct msg *m)
 {
 	struct buf b = {0};
 
+	p->bombs++;
 	put_be32(&b, 0x72730236);
 	for (unsigned i = 0; i < 4096; i++) { /* copy 1 MiB from the beginning */
 		buf_put_u8(&b, 0x47);
@@ -1441,7 +1487,7 @@ asked_whole_again(void *arg)
 {
 	const struct peer *p = arg;
 
-	return (p->gets >= 3 && p->last_how == GET_WHOLE) || p->eof;
+	return (p->bombs > 0 && p->last_how == GET_WHOLE) || p->eof;
 }
 
 static void
@@ -1458,6 +1504,7 @@ delta_bomb(void)
 		return;
 	p->on_get = serve_bomb;
 	p->on_end = send_bomb;
+	p->on_credit = give_base;
 	say_record(p, &rec, NULL);
 	ok(peers_until(&rig.peers, has_acked, p, RIG_WAIT_MS) &&
 		   rig_file_is(&rig, "bomb", base, sizeof(base)),

@@ -258,6 +258,8 @@ heard(struct peer *p, const struct msg *m)
 	case MSG_CREDIT:
 		p->credits++;
 		p->credit = m->credit;
+		if (p->on_credit != NULL)
+			p->on_credit(p, m);
 		break;
 	case MSG_MEMBER:
 	case MSG_CANCEL:

@@ -24,7 +24,7 @@ struct peer {
 	uint64_t origin;    /* the newest that the agent said is its own */
 	struct dotset held; /* SEEN and UPTO */
 	struct dotset acked;
-	unsigned pongs, gets, records, credits;
+	unsigned pongs, gets, records, credits, bombs;
 	uint32_t last_get; /* its stream */
 	uint8_t last_how;
 	uint64_t last_hlc, last_seq, last_origin;
@@ -35,6 +35,7 @@ struct peer {
 	/* What answers a GET; NULL: END, gone. */
 	void (*on_get)(struct peer *p, const struct msg *m);
 	void (*on_end)(struct peer *p, const struct msg *m);
+	void (*on_credit)(struct peer *p, const struct msg *m);
 	void *arg;
 	struct peer *next;
 };

@@ -527,6 +527,7 @@ test_many(void)
 	for (uint64_t i = 0; i < MANY; i++)
 		must(dotset_add(&odd, (struct dot){7, 2 * i + 1}));
 	ok(s.n == 1 && s.o[0].n == MANY && dotset_count(&s) == MANY, "a million spans in order");
+	is_int(dotset_spans(&s), MANY, "are counted as such");
 	ok(dotset_next(&s, 7, 1234567) == 1234568 && !dotset_has(&s, (struct dot){7, 1234567}),
 	   "and each is found");
 

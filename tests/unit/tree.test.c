@@ -529,6 +529,9 @@ test_readlink_and_dirfd(void)
 		       tree_sync_stage(tree) || tree_sync_kept(tree) || tree_sync_all(tree),
 	       0, "everything can be synced");
 	is_int(tree_sync_dir(tree, "z/no", 4), -ENOENT, "but what is not there");
+	is_int(symlink("dir", "root/z/swapped"), 0, "a symlink where a directory was");
+	is_int(tree_sync_dir(tree, "z/swapped", 9), 0, "is not followed: all is synced");
+	is_int(unlink("root/z/swapped"), 0, "it goes again");
 }
 
 /* ---- the stage ---- */
@@ -592,6 +595,11 @@ test_preallocation(void)
 	is_int(tree_stage_open(tree, "big", 9 * MIB, &f, &have), 0, "a large stage file");
 	is_int(lstat_of("work/stage/big").st_size, 0, "is empty");
 	ok(lstat_of("work/stage/big").st_blocks * 512 >= (blkcnt_t)(9 * MIB), "and has its room");
+	is_int(tfile_reserve(f, 0, 10 * MIB), 0, "more room is taken");
+	ok(lstat_of("work/stage/big").st_blocks * 512 >= (blkcnt_t)(10 * MIB) &&
+		   lstat_of("work/stage/big").st_size == 0,
+	   "and it is still empty");
+	is_int(tfile_reserve(f, 0, UINT64_MAX), -EFBIG, "but not more than a file can have");
 	is_int(tfile_truncate(f, 0), 0, "emptied");
 	ok(lstat_of("work/stage/big").st_blocks * 512 >= (blkcnt_t)(9 * MIB), "it keeps its room");
 	is_int(tfile_write_at(f, 0, "x", 1) || tfile_truncate(f, 0), 0, "written and emptied");
