@@ -719,6 +719,7 @@ start_rmdir(struct run *r)
 	} else if (e > 0 && r->rec != NULL && !r->plan.room) {
 		put_applied(r, ent, r->rec->dot, APPLIED_LEFT,
 			    &(struct sig){0}); /* the directory has to stay */
+		apply_left(r->node->apply, ent);
 		r->done.done = finished;
 		commit_then(r->node->commit, &r->done);
 	} else if (e > 0) {

@@ -200,6 +200,52 @@ why_not(struct sim *s)
 	sim_fail(s, "not at rest:%s", text);
 }
 
+static void
+dump_tree(const struct inode *dir, int depth)
+{
+	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
+		if (e->live == NULL)
+			continue;
+		printf("  tree %*s%.*s %s ino %llu mode %o size %zu %.12s\n", depth * 2, "",
+		       (int)e->len, e->name,
+		       e->live->kind == KIND_DIR ? "dir" : e->live->kind == KIND_FILE ? "file" : "link",
+		       (unsigned long long)e->live->ino, e->live->mode, e->live->data.len,
+		       e->live->data.len > 0 ? (const char *)e->live->data.data : "");
+		dump_tree(e->live, depth + 1);
+	}
+}
+
+static void
+dump_index(const struct pathent *e)
+{
+	char dot[DOT_TEXT_BYTES];
+	struct irec *want;
+
+	printf("  index %s%s%s want %d%s strong %u weak %u live %u\n", (const char *)e->path,
+	       e->shown_dir ? " implied" : e->shown != NULL ? " shown" : "",
+	       e->todo ? " UNSETTLED" : "", (int)index_want(e, &want),
+	       e->intent != NULL ? " INTENT" : "", e->strong_below, e->weak_below, e->live);
+	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
+		dot_text(i->r->dot, dot);
+		printf("        %s %s%s%s%s%s\n", dot, record_op_name((enum record_op)i->r->op),
+		       i->head ? " head" : "", i->shown ? " shown" : "",
+		       index_applied(i) ? " applied" : "", record_import(i->r) ? " import" : "");
+	}
+	for (const struct pathent *c = e->child; c != NULL; c = c->sib_next)
+		dump_index(c);
+}
+
+static void
+dump(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		printf("%s:\n", s->host[i]->name);
+		dump_tree(s->host[i]->disk->root, 0);
+		if (s->host[i]->node != NULL)
+			dump_index(s->host[i]->node->index->root);
+	}
+}
+
 /* ---- one history ---- */
 
 static void
@@ -300,6 +346,8 @@ run(struct sim *s)
 		stay(s);
 	if (!s->failed)
 		check_rest(s);
+	if (s->failed && s->verbose)
+		dump(s);
 	for (unsigned i = 0; i < s->n; i++)
 		host_free(s->host[i]);
 	net_free(s);
