@@ -15,7 +15,8 @@
  * - `actx`, the applied context, is the join over every record ever applied here of its context and
  * its dot. A record is applied here, or superseded by one that was, iff actx covers its dot. It is
  * the context of the next local record at this path.
- * - A record stays in memory while it is a head, or not yet applied, or shown.
+ * - A record stays in memory while it is a head, or not yet applied, or shown, or an open intent is
+ * about to show it.
  */
 struct pathent;
 

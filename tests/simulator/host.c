@@ -557,6 +557,7 @@ host_init(struct host *h, struct sim *s, unsigned index)
 	h->conf = settings_of(h->name);
 	if (s->verbose)
 		open_log(h);
+	h->wall_offset_ns = (int64_t)rng_below(&s->rng, 4 * SIM_S) - (int64_t)(2 * SIM_S);
 	h->wall_ns = SIM_EPOCH_NS;
 	h->disk = disk_new(&s->rng, &h->wall_ns, 1);
 	h->disk->arg = h;

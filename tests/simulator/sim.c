@@ -150,15 +150,34 @@ at_rest(struct sim *s)
 	return true;
 }
 
-static void
-check_rest(struct sim *s)
+/* Are all trees the same? If not, why says which are not, and where. */
+static bool
+all_equal(const struct sim *s, char *why, size_t cap)
 {
 	for (unsigned i = 1; i < s->n; i++) {
 		const struct host *a = s->host[0], *b = s->host[i];
 		char where[300] = "";
 
-		if (!trees_equal(s, a->disk->root, b->disk->root, where, sizeof(where)))
-			sim_fail(s, "the trees of %s and %s differ: %s", a->name, b->name, where);
+		if (trees_equal(s, a->disk->root, b->disk->root, where, sizeof(where)))
+			continue;
+		if (why != NULL)
+			snprintf(why, cap, "the trees of %s and %s differ: %s", a->name, b->name,
+				 where);
+		return false;
+	}
+	return true;
+}
+
+static void
+check_rest(struct sim *s)
+{
+	char why[400];
+
+	if (!all_equal(s, why, sizeof(why)))
+		sim_fail(s, "%s", why);
+	for (unsigned i = 1; i < s->n; i++) {
+		const struct host *a = s->host[0], *b = s->host[i];
+
 		if (memcmp(a->node->index->digest, b->node->index->digest, 16) != 0)
 			sim_fail(s, "%s and %s have other digests", a->name, b->name);
 	}
@@ -289,10 +308,10 @@ settle(struct sim *s)
 		if (s->now_ns < look)
 			continue;
 		look = s->now_ns + 20 * SIM_MS;
-		if (at_rest(s))
+		if (at_rest(s) && all_equal(s, NULL, 0))
 			return;
 	}
-	if (!s->failed)
+	if (!s->failed && !at_rest(s))
 		why_not(s);
 }
 

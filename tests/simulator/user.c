@@ -29,6 +29,15 @@ at(const struct host *h, const char *path)
 	return disk_find(h->disk, path, strlen(path), &i) == 0 ? i : NULL;
 }
 
+static bool
+is_open(const struct host *h, const struct inode *i)
+{
+	for (const struct user_write *w = h->writes; w != NULL; w = w->next)
+		if (w->inode == i)
+			return true;
+	return false;
+}
+
 /* ---- telling the ledger ---- */
 
 static void
@@ -38,7 +47,7 @@ touch_below(struct host *h, struct inode *i, const char *path)
 	if (i == NULL)
 		return;
 	if (i->kind != KIND_DIR) {
-		if (i->writers == 0)
+		if (!is_open(h, i))
 			ledger_seen(h->sim->ledger, h, path, i);
 		return;
 	}
