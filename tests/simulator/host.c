@@ -36,6 +36,8 @@ on_step(void *arg, struct proc *p, const char *what)
 			 what + 1);
 	if (s->calm)
 		return;
+	if (strcmp(what, "log") == 0) /* there are so many of them */
+		odds *= 8;
 	if (rng_once_in(&s->rng, odds)) {
 		sim_trace(s, "%s %s killed before %s", h->name,
 			  p->kind == PROC_AGENT ? "agent" : "watcher", what);
@@ -294,6 +296,7 @@ agent_end(struct host *h)
 	work_drain(&h->agent.work);
 	node_close(h->node);
 	h->node = NULL;
+	tree_close_all(&h->agent);
 	h->agent.up = false;
 	h->agent_start_ns = h->sim->now_ns + rng_delay(&h->sim->rng, RESTART_NS);
 }
@@ -306,6 +309,7 @@ watcher_end(struct host *h)
 	work_drain(&h->watcher.work);
 	core_close(h->core);
 	h->core = NULL;
+	tree_close_all(&h->watcher);
 	watch_free(h->watch);
 	h->watch = NULL;
 	h->watcher.up = false;
@@ -499,7 +503,8 @@ host_quiet(const struct host *h)
 	       h->agent.poke_ns == NEVER && h->watcher.poke_ns == NEVER &&
 	       h->agent.work.n == 0 && h->watcher.work.n == 0 && commit_idle(h->node->commit) &&
 	       h->node->index->todo_count == 0 && h->node->index->intents == NULL &&
-	       apply_active(h->node->apply) == 0;
+	       apply_active(h->node->apply) == 0 && h->agent.files == NULL &&
+	       h->watcher.files == NULL;
 }
 
 /* ---- life ---- */

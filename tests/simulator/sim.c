@@ -282,6 +282,12 @@ draw_faults(struct sim *s, struct rng *r)
 		f->race = 50 + (unsigned)rng_below(r, 500);
 	if (rng_below(r, 2) == 0)
 		f->cut_link = 20 + (unsigned)rng_below(r, 300);
+	if (rng_below(r, 3) == 0)
+		f->agent_kill = 30 + (unsigned)rng_below(r, 600);
+	if (rng_below(r, 3) == 0)
+		f->watcher_kill = 30 + (unsigned)rng_below(r, 600);
+	if (rng_below(r, 3) == 0)
+		f->power_cut = 5 + (unsigned)rng_below(r, 40);
 }
 
 static void
@@ -292,7 +298,10 @@ act(struct sim *s, uint64_t spread_ns)
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	user_act(h, rng_next(&s->user_rng), &s->user_rng);
+	if (rng_once_in(&s->user_rng, s->faults.power_cut))
+		host_power_cut(h);
+	else
+		user_act(h, rng_next(&s->user_rng), &s->user_rng);
 }
 
 static void

@@ -21,7 +21,7 @@ struct ledger;
 struct faults {
 	unsigned agent_kill;   /* between any two effects */
 	unsigned watcher_kill;
-	unsigned power_cut;
+	unsigned power_cut; /* instead of a user's action */
 	unsigned cut_link; /* at a delivery */
 	unsigned race;     /* a user is faster, between any two effects of the agent */
 	unsigned lose_sync;
