@@ -241,7 +241,7 @@ agent_start(struct host *h)
 	}
 	if (r < 0)
 		return;
-	if (h->node->index->nmembers == 0)
+	if (h->node->index->nmembers < s->n)
 		put_members(h);
 	ledger_back(s->ledger, h);
 	h->agent_at_ns = 0;
