@@ -260,6 +260,10 @@ dump(const struct sim *s)
 	for (unsigned i = 0; i < s->n; i++) {
 		printf("%s:\n", s->host[i]->name);
 		dump_tree(s->host[i]->disk->root, 0);
+		printf(" stage\n");
+		dump_tree(s->host[i]->disk->stage, 0);
+		printf(" kept\n");
+		dump_tree(s->host[i]->disk->kept, 0);
 		if (s->host[i]->node != NULL)
 			dump_index(s->host[i]->node->index->root);
 	}
