@@ -324,7 +324,8 @@ rec_free(struct index *x, struct irec *i)
 	free(i);
 }
 
-/* Is the record about to be shown: an intent that is open, and may have been carried out already? */
+/* Is the record about to be shown: an intent that is open, and may have been carried out already?
+ */
 static bool
 intended(const struct irec *i)
 {

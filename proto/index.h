@@ -174,10 +174,10 @@ void index_unleave(struct index *x, struct pathent *ent);
 /*
  * The echo rule: would a record of this state be an echo? state: kind, mode, mtime, hash, size,
  * target, owner of what the tree has (KIND_ABSENT: nothing). Returns the record that it would
- * repeat: one of this path, not applied here, equal to it, and covering what is shown, or outranking
- * it while its content is in the store (or nothing is shown). NULL: it is the user's own change; so
- * it is where what was shown would stay a head whose bytes he has taken away. owners: compare owner
- * names too.
+ * repeat: one of this path, not applied here, equal to it, and covering what is shown, or
+ * outranking it while its content is in the store (or nothing is shown). NULL: it is the user's own
+ * change; so it is where what was shown would stay a head whose bytes he has taken away. owners:
+ * compare owner names too.
  */
 struct irec *index_echo(const struct index *x, const struct pathent *ent,
 			const struct record *state, bool owners);

@@ -54,8 +54,8 @@ trust_again(struct take_item *it)
 {
 	const struct sig *now = &it->found.sig, *then = &it->renamed;
 
-	if (it->trusted && (now->ino != then->ino || now->size != then->size ||
-			    now->mtime_ns != then->mtime_ns))
+	if (it->trusted &&
+	    (now->ino != then->ino || now->size != then->size || now->mtime_ns != then->mtime_ns))
 		it->trusted = it->found.moved = false;
 }
 

@@ -375,9 +375,11 @@ shares(const struct disk_op *a, const struct disk_op *b)
 		for (int k = 0; k < b->n; k++) {
 			if (a->dent[i] == b->dent[k])
 				return true;
-			if (a->before[i] != NULL && (a->before[i] == b->before[k] || a->before[i] == b->after[k]))
+			if (a->before[i] != NULL &&
+			    (a->before[i] == b->before[k] || a->before[i] == b->after[k]))
 				return true;
-			if (a->after[i] != NULL && (a->after[i] == b->before[k] || a->after[i] == b->after[k]))
+			if (a->after[i] != NULL &&
+			    (a->after[i] == b->before[k] || a->after[i] == b->after[k]))
 				return true;
 		}
 	return false;
@@ -465,7 +467,8 @@ cut_inode(struct disk *d, struct inode *i)
 		save(i);
 		return;
 	}
-	if (luck == 2 && i->kind == KIND_FILE && i->data.len > 0) { /* the size, but not all bytes */
+	if (luck == 2 && i->kind == KIND_FILE &&
+	    i->data.len > 0) { /* the size, but not all bytes */
 		size_t good = (size_t)rng_below(d->rng, i->data.len + 1);
 
 		memset(i->data.data + good, 0, i->data.len - good);

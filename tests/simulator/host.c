@@ -103,8 +103,7 @@ on_event(void *arg, const struct disk_event *e)
 	if (!h->watcher.up)
 		return;
 	if (h->watcher.notify.n == 0)
-		h->events_at_ns =
-			h->sim->now_ns + rng_delay(&h->sim->rng, h->sim->faults.slow_ns);
+		h->events_at_ns = h->sim->now_ns + rng_delay(&h->sim->rng, h->sim->faults.slow_ns);
 	notify_push(&h->watcher.notify, e);
 }
 
@@ -196,9 +195,9 @@ put_members(struct host *h)
 		snprintf(m.name, sizeof(m.name), "%s", h->sim->host[i]->name);
 		snprintf(m.user, sizeof(m.user), "mimeo");
 		member_encode(&b, &m);
-		commit_put(h->node->commit, &(struct entry){.type = ENTRY_MEMBER,
-							    .blob = b.data,
-							    .blob_len = b.len});
+		commit_put(
+			h->node->commit,
+			&(struct entry){.type = ENTRY_MEMBER, .blob = b.data, .blob_len = b.len});
 		buf_free(&b);
 	}
 }
@@ -348,6 +347,7 @@ host_power_cut(struct host *h)
 	h->expect_fatal = false;
 	h->lost_power = true;
 	ledger_power(h->sim->ledger, h);
+	user_survey(h);
 }
 
 /* ---- one thing ---- */
@@ -500,8 +500,8 @@ host_quiet(const struct host *h)
 		return false;
 	st = core_stats(h->core);
 	return st.dirty == 0 && st.idle && !st.scanning && h->watcher.notify.n == 0 &&
-	       h->agent.poke_ns == NEVER && h->watcher.poke_ns == NEVER &&
-	       h->agent.work.n == 0 && h->watcher.work.n == 0 && commit_idle(h->node->commit) &&
+	       h->agent.poke_ns == NEVER && h->watcher.poke_ns == NEVER && h->agent.work.n == 0 &&
+	       h->watcher.work.n == 0 && commit_idle(h->node->commit) &&
 	       h->node->index->todo_count == 0 && h->node->index->intents == NULL &&
 	       apply_active(h->node->apply) == 0 && h->agent.files == NULL &&
 	       h->watcher.files == NULL;

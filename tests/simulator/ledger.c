@@ -86,9 +86,10 @@ show(const struct record *r)
 	char dot[DOT_TEXT_BYTES], *out = text[turn++ % 4];
 
 	dot_text(r->dot, dot);
-	snprintf(out, sizeof(text[0]), "%s %.*s (%s%s, %02x%02x, %llu bytes)", dot, (int)r->path_len,
-		 r->path, record_op_name((enum record_op)r->op), record_import(r) ? ", import" : "",
-		 r->hash[0], r->hash[1], (unsigned long long)r->size);
+	snprintf(out, sizeof(text[0]), "%s %.*s (%s%s, %02x%02x, %llu bytes)", dot,
+		 (int)r->path_len, r->path, record_op_name((enum record_op)r->op),
+		 record_import(r) ? ", import" : "", r->hash[0], r->hash[1],
+		 (unsigned long long)r->size);
 	return out;
 }
 

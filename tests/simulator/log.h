@@ -20,7 +20,7 @@ struct logdisk {
 	struct rng *rng;
 	struct log_file *file[LOG_FILES_MAX];
 	int nfiles;
-	int wal; /* the file of that name; -1 none */
+	int wal;               /* the file of that name; -1 none */
 	struct logdev *holder; /* of the lock */
 	unsigned ndamaged;
 	uint64_t free_bytes; /* an append that needs more is ENOSPC */

@@ -184,7 +184,8 @@ deliver(struct conn *c, int d)
 	return true;
 }
 
-/* A session that is over and has said its last words is closed; the other side hears it after them. */
+/* A session that is over and has said its last words is closed; the other side hears it after them.
+ */
 static bool
 settle(struct conn *c, int side)
 {

@@ -9,10 +9,11 @@
 #include <string.h>
 
 #include "agent/apply.h"
+#include "conf/clock.h"
 #include "tests/simulator/sim.h"
 
-#define CALM_NS (400 * SIM_S)  /* after the last fault, everything is at rest by then */
-#define STILL_NS (3 * SIM_S)   /* and stays as it is */
+#define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
+#define STILL_NS (3 * SIM_S)  /* and stays as it is */
 #define STEPS_MAX 3000000
 #define STEP_NS (40 * 1000) /* what a step costs, at most */
 
@@ -61,8 +62,7 @@ set_time(struct sim *s, uint64_t now_ns)
 {
 	s->now_ns = now_ns;
 	for (unsigned i = 0; i < s->n; i++)
-		s->host[i]->wall_ns =
-			SIM_EPOCH_NS + (int64_t)now_ns + s->host[i]->wall_offset_ns;
+		s->host[i]->wall_ns = SIM_EPOCH_NS + (int64_t)now_ns + s->host[i]->wall_offset_ns;
 }
 
 static uint64_t
@@ -106,7 +106,8 @@ trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, c
 {
 	size_t na = 0, nb = 0;
 
-	if (a->kind != b->kind || (a->kind == KIND_FILE && (a->mode != b->mode || a->mtime_ns != b->mtime_ns)) ||
+	if (a->kind != b->kind ||
+	    (a->kind == KIND_FILE && (a->mode != b->mode || a->mtime_ns != b->mtime_ns)) ||
 	    a->data.len != b->data.len ||
 	    (a->data.len > 0 && memcmp(a->data.data, b->data.data, a->data.len) != 0)) {
 		snprintf(where, cap, "%.*s", a->at != NULL ? (int)a->at->len : 0,
@@ -197,17 +198,17 @@ why_not(struct sim *s)
 		struct apply_state st;
 
 		if (h->node == NULL || h->core == NULL) {
-			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s: down;", h->name);
+			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s: down;",
+						h->name);
 			continue;
 		}
 		e = index_todo_first(h->node->index);
 		if (e == NULL) {
-			len += (size_t)snprintf(text + len, sizeof(text) - len,
-						" %s: dirty %llu, quiet %d, all acked %d;", h->name,
-						(unsigned long long)core_stats(h->core).dirty,
-						host_quiet(h),
-						dotset_eq(&h->node->index->have,
-							  &h->node->index->acked));
+			len += (size_t)snprintf(
+				text + len, sizeof(text) - len,
+				" %s: dirty %llu, quiet %d, all acked %d;", h->name,
+				(unsigned long long)core_stats(h->core).dirty, host_quiet(h),
+				dotset_eq(&h->node->index->have, &h->node->index->acked));
 			continue;
 		}
 		st = apply_explain(h->node->apply, e);
@@ -227,7 +228,9 @@ dump_tree(const struct inode *dir, int depth)
 			continue;
 		printf("  tree %*s%.*s %s ino %llu mode %o size %zu %.12s\n", depth * 2, "",
 		       (int)e->len, e->name,
-		       e->live->kind == KIND_DIR ? "dir" : e->live->kind == KIND_FILE ? "file" : "link",
+		       e->live->kind == KIND_DIR    ? "dir"
+		       : e->live->kind == KIND_FILE ? "file"
+						    : "link",
 		       (unsigned long long)e->live->ino, e->live->mode, e->live->data.len,
 		       e->live->data.len > 0 ? (const char *)e->live->data.data : "");
 		dump_tree(e->live, depth + 1);
@@ -241,7 +244,9 @@ dump_index(const struct pathent *e)
 	struct irec *want;
 
 	printf("  index %s%s%s want %d%s strong %u weak %u live %u\n", (const char *)e->path,
-	       e->shown_dir ? " implied" : e->shown != NULL ? " shown" : "",
+	       e->shown_dir       ? " implied"
+	       : e->shown != NULL ? " shown"
+				  : "",
 	       e->todo ? " UNSETTLED" : "", (int)index_want(e, &want),
 	       e->intent != NULL ? " INTENT" : "", e->strong_below, e->weak_below, e->live);
 	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
@@ -389,6 +394,7 @@ run(struct sim *s)
 
 struct totals {
 	uint64_t seeds, failed, steps, events, records;
+	uint64_t hash; /* of the last one */
 };
 
 static bool
@@ -407,6 +413,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	t->steps += s->steps;
 	t->events += s->events;
 	t->records += ledger_records(s->ledger);
+	t->hash = s->hash;
 	good = !s->failed;
 	if (!good)
 		printf("seed %llu failed: %s\n", (unsigned long long)seed, s->why);
@@ -423,11 +430,13 @@ main(int argc, char **argv)
 	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
 						{"seeds", required_argument, NULL, 'n'},
 						{"first", required_argument, NULL, 'f'},
+						{"seconds", required_argument, NULL, 't'},
+						{"twice", no_argument, NULL, '2'},
 						{"quiet", no_argument, NULL, 'q'},
 						{0}};
-	uint64_t n = 1000, first = 1, seed = 0;
+	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
 	struct totals t = {0};
-	bool quiet = false;
+	bool quiet = false, twice = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -437,6 +446,10 @@ main(int argc, char **argv)
 			n = strtoull(optarg, NULL, 0);
 		else if (c == 'f')
 			first = strtoull(optarg, NULL, 0);
+		else if (c == 't')
+			seconds = strtoull(optarg, NULL, 0);
+		else if (c == '2')
+			twice = true;
 		else if (c == 'q')
 			quiet = true;
 		else
@@ -444,8 +457,20 @@ main(int argc, char **argv)
 	}
 	if (seed != 0)
 		return one(seed, !quiet, &t) ? 0 : 1;
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < n && clock_mono_ms() - begun < seconds * 1000; i++) {
+		uint64_t hash;
+
 		(void)one(first + i, false, &t);
+		hash = t.hash;
+		if (!twice)
+			continue;
+		(void)one(first + i, false, &t);
+		if (hash != t.hash) {
+			printf("seed %llu is not the same twice\n",
+			       (unsigned long long)(first + i));
+			t.failed++;
+		}
+	}
 	printf("%llu histories, %llu failed; %llu records, %llu events, %llu steps\n",
 	       (unsigned long long)t.seeds, (unsigned long long)t.failed,
 	       (unsigned long long)t.records, (unsigned long long)t.events,

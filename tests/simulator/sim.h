@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A whole cluster in one process: machines, streams between them, users, faults; all from a seed. */
+/* A whole cluster in one process: machines, streams between them, users, faults; all from a seed.
+ */
 #ifndef MIMEO_TESTS_SIMULATOR_SIM_H
 #define MIMEO_TESTS_SIMULATOR_SIM_H
 
@@ -19,13 +20,13 @@ struct ledger;
 
 /* What may go wrong in this history. Odds are "once in so many"; 0: never. */
 struct faults {
-	unsigned agent_kill;   /* between any two effects */
+	unsigned agent_kill; /* between any two effects */
 	unsigned watcher_kill;
 	unsigned power_cut; /* instead of a user's action */
-	unsigned cut_link; /* at a delivery */
-	unsigned race;     /* a user is faster, between any two effects of the agent */
+	unsigned cut_link;  /* at a delivery */
+	unsigned race;      /* a user is faster, between any two effects of the agent */
 	unsigned lose_sync;
-	unsigned full; /* disk full for a while */
+	unsigned full;     /* disk full for a while */
 	size_t events_max; /* of the queue of watch events */
 	uint64_t slow_ns;  /* longest job */
 	uint64_t latency_ns;
@@ -47,14 +48,14 @@ struct host {
 	struct node *node;
 	struct core *core;
 	struct watch *watch;
-	uint64_t agent_at_ns, watcher_at_ns;      /* next turn */
+	uint64_t agent_at_ns, watcher_at_ns;       /* next turn */
 	uint64_t agent_start_ns, watcher_start_ns; /* when it is started again */
 	uint64_t events_at_ns;
 	int parsed_file;
-	size_t parsed; /* of the WAL, into the ledger */
+	size_t parsed;                       /* of the WAL, into the ledger */
 	struct dotset said_have, said_acked; /* to anybody */
-	bool in_user; /* a user's action is under way */
-	bool expect_fatal; /* a failure was injected that ends a process */
+	bool in_user;                        /* a user's action is under way */
+	bool expect_fatal;                   /* a failure was injected that ends a process */
 	bool lost_power;
 	struct user_write *writes; /* files that a user has open */
 };
@@ -114,6 +115,7 @@ void net_free(struct sim *s);
 void user_act(struct host *h, uint64_t what, struct rng *rng);
 void user_close(struct host *h);  /* whatever is still open for writing */
 void user_forget(struct host *h); /* the same, by a power cut */
+void user_survey(struct host *h); /* whatever is in the tree now may be logged */
 
 /* ledger.c: what was logged by whom, and whether it still makes sense */
 struct ledger *ledger_new(struct sim *s);

@@ -67,6 +67,14 @@ touch(struct host *h, const char *path)
 	touch_below(h, at(h, path), path);
 }
 
+void
+user_survey(struct host *h)
+{
+	for (const struct dent *e = h->disk->root->dent; e != NULL; e = e->next)
+		if (e->live != NULL)
+			touch_below(h, e->live, e->name);
+}
+
 /* ---- content ---- */
 
 /* Unlike everything written before, but alike enough for a delta to win. */
@@ -77,8 +85,7 @@ content(struct host *h, struct rng *rng, struct buf *out)
 	size_t size = sizes[rng_below(rng, COUNT(sizes))];
 	char head[32];
 
-	snprintf(head, sizeof(head), "%s:%llu.", h->name,
-		 (unsigned long long)++h->sim->next_token);
+	snprintf(head, sizeof(head), "%s:%llu.", h->name, (unsigned long long)++h->sim->next_token);
 	if (size > 0)
 		buf_put(out, head, strlen(head));
 	for (uint64_t x = 7; out->len < size; x = x * 6364136223846793005u + 1442695040888963407u)
@@ -242,7 +249,8 @@ rename_to(struct host *h, const char *from, const char *to)
 		return;
 	i = disk_lookup(a, an, al);
 	over = disk_lookup(b, bn, bl);
-	if (i == NULL || i == over || (strncmp(to, from, strlen(from)) == 0 && to[strlen(from)] == '/'))
+	if (i == NULL || i == over ||
+	    (strncmp(to, from, strlen(from)) == 0 && to[strlen(from)] == '/'))
 		return;
 	if (over != NULL && (over->kind == KIND_DIR) != (i->kind == KIND_DIR))
 		return;
@@ -353,7 +361,8 @@ make_link(struct host *h, const char *path, const char *target)
 void
 user_act(struct host *h, uint64_t what, struct rng *rng)
 {
-	const char *f = files[rng_below(rng, COUNT(files))], *g = files[rng_below(rng, COUNT(files))];
+	const char *f = files[rng_below(rng, COUNT(files))],
+		   *g = files[rng_below(rng, COUNT(files))];
 	const char *d = dirs[rng_below(rng, COUNT(dirs))], *e = dirs[rng_below(rng, COUNT(dirs))];
 
 	h->in_user = true;

@@ -36,7 +36,8 @@ work_submit(struct work *w, struct work_job *job)
 		if (w->slot == NULL)
 			abort();
 	}
-	w->slot[w->n++] = (struct work_slot){job, *p->now_ns + rng_delay(p->rng, p->slow_ns), false};
+	w->slot[w->n++] =
+		(struct work_slot){job, *p->now_ns + rng_delay(p->rng, p->slow_ns), false};
 }
 
 size_t
@@ -66,7 +67,8 @@ run(struct work *w, size_t i)
 
 	p->log.blocked = false;
 	job->run(job);
-	s = &w->slot[i]; /* a run submits nothing, but the array may have moved by a done elsewhere */
+	s = &w->slot[i]; /* a run submits nothing, but the array may have moved by a done elsewhere
+			  */
 	if (p->log.blocked && !p->dead) {
 		p->log.blocked = false;
 		s->at_ns = *p->now_ns + 1 + rng_delay(p->rng, 2000000);
