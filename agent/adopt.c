@@ -142,7 +142,7 @@ verdict(struct commit_locked *j)
 		task_finish(r, -EAGAIN, REASON_LOCAL);
 		return;
 	}
-	echo = index_echo(ent, &r->probe_state, false);
+	echo = index_echo(r->node->index, ent, &r->probe_state, false);
 	if (echo != NULL)
 		put_adopted(r, echo->r->dot);
 	else if (r->probe_state.kind == KIND_DIR && r->rec == NULL && ent->shown == NULL &&

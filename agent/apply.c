@@ -16,6 +16,9 @@
 #define HOLD_MS 20    /* a delete waits so long at a time for an add of the same content */
 #define HOLDS_MAX 250 /* and so often */
 #define REVIVE_MS 100 /* what waits for a peer is tried again at most so often as peers change */
+#define LEFT_LOOK_MS                                                                               \
+	10000 /* how often a directory that had to stay is looked at: whoever empties it may be    \
+		 somebody whose files nobody logs */
 /* Compared by address, so each exists once. */
 static const char REASON_PARENT[] = "its directory is not there yet";
 static const char REASON_MOVED[] = "its file is being moved";
@@ -27,8 +30,18 @@ struct queue {
 	size_t n;
 };
 
+/* A directory that had to stay although its delete won: something was in it that the index does not
+ * show. */
+struct left {
+	struct left *next;
+	size_t len;
+	uint8_t path[];
+};
+
 struct apply {
 	struct node *n;
+	struct left *left;
+	uint64_t left_ms; /* when they are looked at again */
 	struct queue ready, waiting;
 	struct map wanted; /* tasks that will place a file, by its content's hash */
 	size_t active;
@@ -354,6 +367,89 @@ run_queue(struct apply *a)
 	a->running = false;
 }
 
+/* ---- directories that had to stay ---- */
+
+void
+apply_left(struct apply *a, const struct pathent *ent)
+{
+	struct left *l;
+
+	for (l = a->left; l != NULL; l = l->next)
+		if (l->len == ent->path_len && memcmp(l->path, ent->path, l->len) == 0)
+			return;
+	l = malloc(sizeof(*l) + ent->path_len);
+	if (l == NULL) {
+		a->n->fatal(a->n->arg, "out of memory", -ENOMEM);
+		return;
+	}
+	*l = (struct left){.next = a->left, .len = ent->path_len};
+	memcpy(l->path, ent->path, ent->path_len);
+	if (a->left == NULL)
+		a->left_ms = a->n->now_ms + LEFT_LOOK_MS;
+	a->left = l;
+}
+
+static bool
+was_left(const struct pathent *ent)
+{
+	const struct irec *w = index_winner(ent);
+
+	return !dot_none(ent->left) && w != NULL && !record_live(w->r);
+}
+
+/* Of an earlier run. */
+static void
+find_left(struct apply *a, struct pathent *ent)
+{
+	for (struct pathent *c = ent->child; c != NULL; c = c->sib_next) {
+		if (was_left(c))
+			apply_left(a, c);
+		find_left(a, c);
+	}
+}
+
+static int
+stop_at_first(void *arg, const char *name, size_t name_len, uint8_t d_type)
+{
+	(void)arg;
+	(void)name;
+	(void)name_len;
+	(void)d_type;
+	return 1;
+}
+
+/* True: it need not be looked at again. */
+static bool
+look_left(struct apply *a, const struct left *l)
+{
+	struct pathent *ent = index_find(a->n->index, l->path, l->len);
+
+	if (ent == NULL || !was_left(ent))
+		return true;
+	if (tree_list(a->n->tree, l->path, l->len, stop_at_first, NULL) > 0)
+		return false;
+	index_unleave(a->n->index, ent);
+	return true;
+}
+
+static void
+look_at_left(struct apply *a)
+{
+	struct left **at = &a->left, *l;
+
+	if (a->left == NULL || a->n->now_ms < a->left_ms || blocked_reason(a) != NULL)
+		return;
+	a->left_ms = a->n->now_ms + LEFT_LOOK_MS;
+	while ((l = *at) != NULL) {
+		if (!look_left(a, l)) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		free(l);
+	}
+}
+
 static void
 run_free(struct run *r)
 {
@@ -452,17 +548,20 @@ apply_tick(struct apply *a)
 	}
 	if (revival_due(a) && a->n->now_ms - a->revive_ms >= REVIVE_MS)
 		revive(a);
+	look_at_left(a);
 	run_queue(a);
 }
 
 uint64_t
 apply_deadline(const struct apply *a)
 {
+	uint64_t at = a->next_ms;
+
 	if (a->ready.first != NULL && a->recovered && a->active < APPLY_TASKS_MAX)
 		return 0;
-	if (revival_due(a) && a->revive_ms + REVIVE_MS < a->next_ms)
-		return a->revive_ms + REVIVE_MS;
-	return a->next_ms;
+	if (revival_due(a) && a->revive_ms + REVIVE_MS < at)
+		at = a->revive_ms + REVIVE_MS;
+	return a->left != NULL && a->left_ms < at ? a->left_ms : at;
 }
 
 void
@@ -540,6 +639,12 @@ apply_free(struct apply *a)
 		e->work = NULL;
 	}
 	map_free(&a->wanted);
+	while (a->left != NULL) {
+		struct left *l = a->left;
+
+		a->left = l->next;
+		free(l);
+	}
 	for (struct task *t = a->ready.first; t != NULL; t = next) {
 		next = t->next;
 		t->ent->work = NULL;
@@ -556,6 +661,7 @@ apply_free(struct apply *a)
 void
 apply_recover(struct apply *a)
 {
+	find_left(a, a->n->index->root);
 	recover_start(a->n);
 }
 

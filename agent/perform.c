@@ -526,15 +526,32 @@ not_as_known(struct run *r)
 }
 
 static void
+dropped(struct commit_done *d)
+{
+	struct run *r = (struct run *)((char *)d - offsetof(struct run, done));
+
+	unstage(r);
+	task_finish(r, 0, NULL);
+}
+
+/* What was staged goes only when DROPPED is durable: recovery takes an intent whose stage file is
+ * not there for one that was carried out. */
+static void
+wanted_no_more(struct run *r)
+{
+	drop_intent(r);
+	r->done.done = dropped;
+	commit_then(r->node->commit, &r->done);
+}
+
+static void
 under_lock(struct commit_locked *j)
 {
 	struct run *r = (struct run *)((char *)j - offsetof(struct run, locked));
 	int e;
 
 	if (!still_wanted(r)) {
-		drop_intent(r);
-		unstage(r);
-		task_finish(r, 0, NULL);
+		wanted_no_more(r);
 		return;
 	}
 	e = remember_old(r);
@@ -750,6 +767,7 @@ start_rmdir(struct run *r)
 	} else if (e > 0 && r->rec != NULL && !r->plan.room) {
 		put_applied(r, ent, r->rec->dot, APPLIED_LEFT,
 			    &(struct sig){0}); /* the directory has to stay */
+		apply_left(r->node->apply, ent);
 		r->done.done = finished;
 		commit_then(r->node->commit, &r->done);
 	} else if (e > 0) {

@@ -77,6 +77,8 @@ void perform_applied(struct run *r);
  * that applied; else wait for the watcher. */
 void adopt(struct run *r);
 
+/* apply.c: the path is a directory that has to stay for now: looked at again now and then. */
+void apply_left(struct apply *a, const struct pathent *ent);
 /* apply.c: the run is over. error 0: done (looked at again if still unsettled); else it waits with
  * back-off and that reason. */
 void task_finish(struct run *r, int error, const char *reason);

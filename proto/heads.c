@@ -150,8 +150,17 @@ index_shows(const struct pathent *ent, const struct record *state, bool owners)
 	return same_state(ent->shown->r, state, owners);
 }
 
+/* Would the shown version still be found here if the record took its place? */
+static bool
+survives(const struct index *x, const struct record *shown, const struct record *r)
+{
+	return shown->kind == KIND_DIR || record_same_content(shown, r) ||
+	       index_kept(x, shown->dot) != NULL;
+}
+
 struct irec *
-index_echo(const struct pathent *ent, const struct record *state, bool owners)
+index_echo(const struct index *x, const struct pathent *ent, const struct record *state,
+	   bool owners)
 {
 	const struct record *shown = ent->shown != NULL ? ent->shown->r : NULL;
 
@@ -159,7 +168,7 @@ index_echo(const struct pathent *ent, const struct record *state, bool owners)
 		if (index_applied(i) || !same_state(i->r, state, owners))
 			continue;
 		if (shown == NULL || record_covers(i->r, shown->dot) ||
-		    record_rank(i->r, shown) > 0)
+		    (record_rank(i->r, shown) > 0 && survives(x, shown, i->r)))
 			return i;
 	}
 	return NULL;

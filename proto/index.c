@@ -324,6 +324,16 @@ rec_free(struct index *x, struct irec *i)
 	free(i);
 }
 
+/* Is the record about to be shown: an intent that is open, and may have been carried out already?
+ */
+static bool
+intended(const struct irec *i)
+{
+	const struct intent *in = i->ent->intent;
+
+	return in != NULL && in->ent == i->ent && dot_eq(in->dot, i->r->dot);
+}
+
 static void
 recs_reap(struct index *x, struct pathent *e)
 {
@@ -331,7 +341,7 @@ recs_reap(struct index *x, struct pathent *e)
 
 	for (struct irec *i = e->recs; i != NULL; i = next) {
 		next = i->next;
-		if (!i->head && !i->shown && index_applied(i))
+		if (!i->head && !i->shown && index_applied(i) && !intended(i))
 			rec_free(x, i);
 	}
 }
@@ -761,6 +771,7 @@ fold_dropped(struct index *x, const struct entry *n)
 	if (e == NULL)
 		return 0;
 	intent_end(x, e);
+	recs_reap(x, e);
 	todo_update(x, e);
 	ent_reap(x, e);
 	return 0;

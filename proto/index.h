@@ -15,7 +15,8 @@
  * - `actx`, the applied context, is the join over every record ever applied here of its context and
  * its dot. A record is applied here, or superseded by one that was, iff actx covers its dot. It is
  * the context of the next local record at this path.
- * - A record stays in memory while it is a head, or not yet applied, or shown.
+ * - A record stays in memory while it is a head, or not yet applied, or shown, or an open intent is
+ * about to show it.
  */
 struct pathent;
 
@@ -176,10 +177,13 @@ void index_unleave(struct index *x, struct pathent *ent);
 /*
  * The echo rule: would a record of this state be an echo? state: kind, mode, mtime, hash, size,
  * target, owner of what the tree has (KIND_ABSENT: nothing). Returns the record that it would
- * repeat: one of this path, not applied here, equal to it, and covering or outranking what is shown
- * (or nothing is shown). NULL: it is the user's own change. owners: compare owner names too.
+ * repeat: one of this path, not applied here, equal to it, and covering what is shown, or
+ * outranking it while its content is in the store (or nothing is shown). NULL: it is the user's own
+ * change; so it is where what was shown would stay a head whose bytes he has taken away. owners:
+ * compare owner names too.
  */
-struct irec *index_echo(const struct pathent *ent, const struct record *state, bool owners);
+struct irec *index_echo(const struct index *x, const struct pathent *ent,
+			const struct record *state, bool owners);
 /* Is `state` just what index says is shown here? (Implied directories equal any directory.) */
 bool index_shows(const struct pathent *ent, const struct record *state, bool owners);
 

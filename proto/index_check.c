@@ -19,7 +19,8 @@ check_recs(const struct pathent *e)
 		bool head = true;
 
 		assert(i->ent == e && i->shown == (e->shown == i));
-		assert(i->head || i->shown || !index_applied(i));
+		assert(i->head || i->shown || !index_applied(i) ||
+		       (e->intent != NULL && dot_eq(e->intent->dot, i->r->dot)));
 		for (const struct irec *k = e->recs; k != NULL; k = k->next)
 			if (k != i && record_covers(k->r, i->r->dot))
 				head = false;

@@ -210,8 +210,13 @@ each_kept(struct index *x, struct index_snapshot *s, struct buf *out)
 static void
 put_last(const struct index *x, struct buf *out)
 {
-	for (const struct intent *in = x->intents; in != NULL; in = in->next)
+	for (const struct intent *in = x->intents; in != NULL; in = in->next) {
+		const struct irec *i = index_record(in->ent, in->dot);
+
 		put_intent(in, out);
+		if (i != NULL && !i->head && !i->shown) /* only the intent holds it: once more */
+			put(out, &(struct entry){.type = ENTRY_KNOWN, .rec = *i->r});
+	}
 	put_set(out, ENTRY_VECTOR, &x->have);
 	put_num(out, ENTRY_SCANNED, x->scanned_ms);
 	put_num(out, ENTRY_BARRIER, x->barrier);

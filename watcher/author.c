@@ -197,7 +197,7 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 					       .sig = f->sig});
 		return AUTHOR_LOGGED;
 	}
-	if (index_echo(e, &f->state, f->state.owner_len > 0) != NULL ||
+	if (index_echo(a->index, e, &f->state, f->state.owner_len > 0) != NULL ||
 	    import_echo(a, e, &f->state))
 		return AUTHOR_ECHO;
 	if (immutable_violation(a, f))

@@ -91,6 +91,7 @@ trust_rename(struct rounds *r, struct take_item *it, const struct sig *now)
 	    e->sig.ino != now->ino || e->sig.size != now->size || e->sig.mtime_ns != now->mtime_ns)
 		return;
 	it->trusted = true;
+	it->renamed = *now;
 	it->found.moved = true;
 	memcpy(it->hash, e->shown->r->hash, sizeof(it->hash));
 }

@@ -48,12 +48,24 @@ lease(struct tfile *f)
 	return r == -EPERM ? 0 : r;
 }
 
+/* Another file may have come to the name since the rename was found. */
+static void
+trust_again(struct take_item *it)
+{
+	const struct sig *now = &it->found.sig, *then = &it->renamed;
+
+	if (it->trusted &&
+	    (now->ino != then->ino || now->size != then->size || now->mtime_ns != then->mtime_ns))
+		it->trusted = it->found.moved = false;
+}
+
 static int
 take_open_file(struct take_batch *b, struct take_item *it, struct tfile *f, struct scratch *s)
 {
 	struct sig after;
 	int r = tfile_stat(f, &it->found.sig, NULL);
 
+	trust_again(it);
 	if (r == 0)
 		r = lease(f);
 	if (r == 0 && it->trusted)

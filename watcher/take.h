@@ -22,6 +22,7 @@ struct take_item {
 	bool logged; /* decided, and in the batch that is to be appended */
 	struct found found;
 	bool trusted; /* `hash` is known: a renamed file that nobody wrote since it was hashed */
+	struct sig renamed; /* trusted: only of what still has this inode, size and mtime */
 	uint8_t hash[RECORD_HASH_BYTES];
 	struct sig known; /* what the index says is shown; kind ABSENT if nothing */
 	bool owners;      /* fill in owner and group names */

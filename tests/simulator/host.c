@@ -36,6 +36,8 @@ on_step(void *arg, struct proc *p, const char *what)
 			 what + 1);
 	if (s->calm)
 		return;
+	if (strcmp(what, "log") == 0) /* there are so many of them */
+		odds *= 8;
 	if (rng_once_in(&s->rng, odds)) {
 		sim_trace(s, "%s %s killed before %s", h->name,
 			  p->kind == PROC_AGENT ? "agent" : "watcher", what);
@@ -238,7 +240,7 @@ agent_start(struct host *h)
 	}
 	if (r < 0)
 		return;
-	if (h->node->index->nmembers == 0)
+	if (h->node->index->nmembers < s->n)
 		put_members(h);
 	ledger_back(s->ledger, h);
 	h->agent_at_ns = 0;
@@ -302,6 +304,7 @@ agent_end(struct host *h)
 	work_drain(&h->agent.work);
 	node_close(h->node);
 	h->node = NULL;
+	tree_close_all(&h->agent);
 	h->agent.up = false;
 	h->agent_start_ns = h->sim->now_ns + rng_delay(&h->sim->rng, RESTART_NS);
 }
@@ -314,6 +317,7 @@ watcher_end(struct host *h)
 	work_drain(&h->watcher.work);
 	core_close(h->core);
 	h->core = NULL;
+	tree_close_all(&h->watcher);
 	watch_free(h->watch);
 	h->watch = NULL;
 	h->watcher.up = false;
@@ -352,6 +356,7 @@ host_power_cut(struct host *h)
 	h->expect_fatal = false;
 	h->lost_power = true;
 	ledger_power(h->sim->ledger, h);
+	user_survey(h);
 }
 
 /* ---- one thing ---- */
@@ -507,7 +512,8 @@ host_quiet(const struct host *h)
 	       h->agent.poke_ns == NEVER && h->watcher.poke_ns == NEVER && h->agent.work.n == 0 &&
 	       h->watcher.work.n == 0 && commit_idle(h->node->commit) &&
 	       h->node->index->todo_count == 0 && h->node->index->intents == NULL &&
-	       apply_active(h->node->apply) == 0;
+	       apply_active(h->node->apply) == 0 && h->agent.files == NULL &&
+	       h->watcher.files == NULL;
 }
 
 /* ---- life ---- */
@@ -565,6 +571,7 @@ host_init(struct host *h, struct sim *s, unsigned index)
 	h->conf = settings_of(h->name);
 	if (s->verbose)
 		open_log(h);
+	h->wall_offset_ns = (int64_t)rng_below(&s->rng, 4 * SIM_S) - (int64_t)(2 * SIM_S);
 	h->wall_ns = SIM_EPOCH_NS;
 	h->disk = disk_new(&s->rng, &h->wall_ns, 1);
 	h->disk->arg = h;

@@ -86,8 +86,10 @@ show(const struct record *r)
 	char dot[DOT_TEXT_BYTES], *out = text[turn++ % 4];
 
 	dot_text(r->dot, dot);
-	snprintf(out, sizeof(text[0]), "%s %.*s (%s)", dot, (int)r->path_len, r->path,
-		 record_op_name((enum record_op)r->op));
+	snprintf(out, sizeof(text[0]), "%s %.*s (%s%s, %02x%02x, %llu bytes)", dot,
+		 (int)r->path_len, r->path, record_op_name((enum record_op)r->op),
+		 record_import(r) ? ", import" : "", r->hash[0], r->hash[1],
+		 (unsigned long long)r->size);
 	return out;
 }
 
@@ -205,8 +207,10 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 
 	if (entry_decode(payload, len, &e) < 0)
 		return;
-	sim_trace(l->s, "%s wal %s %.*s", h->name, entry_type_name(e.type), (int)e.path_len,
-		  e.path != NULL ? (const char *)e.path : "");
+	sim_trace(l->s, "%s wal %s %.*s %llx-%llx flags %u action %u", h->name,
+		  entry_type_name(e.type), (int)e.path_len,
+		  e.path != NULL ? (const char *)e.path : "", (unsigned long long)e.dot.origin,
+		  (unsigned long long)e.dot.seq, e.flags, e.action);
 	if (e.type == ENTRY_RECORD)
 		read_record(l, h, &e.rec);
 	else if (e.type == ENTRY_KNOWN)

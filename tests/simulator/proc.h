@@ -10,6 +10,7 @@
 #include "tests/simulator/log.h"
 
 struct proc;
+struct tfile;
 
 /* tree.c of the simulator */
 struct tree {
@@ -52,6 +53,7 @@ struct proc {
 	struct work work;
 	struct notify notify;
 	struct logdev log;
+	struct tfile *files; /* open */
 	const uint64_t *now_ns;
 	struct rng *rng;
 	uint64_t poke_ns; /* when it hears that the WAL grew; UINT64_MAX: no news */
@@ -71,6 +73,9 @@ bool work_step(struct work *w);
 uint64_t work_next_ns(const struct work *w); /* UINT64_MAX: nothing */
 /* The process is dead: all jobs fail, and are done. */
 void work_drain(struct work *w);
+
+/* The kernel closes what a dead process had open. */
+void tree_close_all(struct proc *p);
 
 void notify_init(struct notify *n, struct disk *d, size_t limit);
 void notify_drop(struct notify *n);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/apply.h"
+#include "conf/clock.h"
 #include "tests/simulator/sim.h"
 
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
@@ -150,15 +151,34 @@ at_rest(struct sim *s)
 	return true;
 }
 
-static void
-check_rest(struct sim *s)
+/* Are all trees the same? If not, why says which are not, and where. */
+static bool
+all_equal(const struct sim *s, char *why, size_t cap)
 {
 	for (unsigned i = 1; i < s->n; i++) {
 		const struct host *a = s->host[0], *b = s->host[i];
 		char where[300] = "";
 
-		if (!trees_equal(s, a->disk->root, b->disk->root, where, sizeof(where)))
-			sim_fail(s, "the trees of %s and %s differ: %s", a->name, b->name, where);
+		if (trees_equal(s, a->disk->root, b->disk->root, where, sizeof(where)))
+			continue;
+		if (why != NULL)
+			snprintf(why, cap, "the trees of %s and %s differ: %s", a->name, b->name,
+				 where);
+		return false;
+	}
+	return true;
+}
+
+static void
+check_rest(struct sim *s)
+{
+	char why[400];
+
+	if (!all_equal(s, why, sizeof(why)))
+		sim_fail(s, "%s", why);
+	for (unsigned i = 1; i < s->n; i++) {
+		const struct host *a = s->host[0], *b = s->host[i];
+
 		if (memcmp(a->node->index->digest, b->node->index->digest, 16) != 0)
 			sim_fail(s, "%s and %s have other digests", a->name, b->name);
 	}
@@ -200,6 +220,60 @@ why_not(struct sim *s)
 	sim_fail(s, "not at rest:%s", text);
 }
 
+static void
+dump_tree(const struct inode *dir, int depth)
+{
+	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
+		if (e->live == NULL)
+			continue;
+		printf("  tree %*s%.*s %s ino %llu mode %o size %zu %.12s\n", depth * 2, "",
+		       (int)e->len, e->name,
+		       e->live->kind == KIND_DIR    ? "dir"
+		       : e->live->kind == KIND_FILE ? "file"
+						    : "link",
+		       (unsigned long long)e->live->ino, e->live->mode, e->live->data.len,
+		       e->live->data.len > 0 ? (const char *)e->live->data.data : "");
+		dump_tree(e->live, depth + 1);
+	}
+}
+
+static void
+dump_index(const struct pathent *e)
+{
+	char dot[DOT_TEXT_BYTES];
+	struct irec *want;
+
+	printf("  index %s%s%s want %d%s strong %u weak %u live %u\n", (const char *)e->path,
+	       e->shown_dir       ? " implied"
+	       : e->shown != NULL ? " shown"
+				  : "",
+	       e->todo ? " UNSETTLED" : "", (int)index_want(e, &want),
+	       e->intent != NULL ? " INTENT" : "", e->strong_below, e->weak_below, e->live);
+	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
+		dot_text(i->r->dot, dot);
+		printf("        %s %s%s%s%s%s\n", dot, record_op_name((enum record_op)i->r->op),
+		       i->head ? " head" : "", i->shown ? " shown" : "",
+		       index_applied(i) ? " applied" : "", record_import(i->r) ? " import" : "");
+	}
+	for (const struct pathent *c = e->child; c != NULL; c = c->sib_next)
+		dump_index(c);
+}
+
+static void
+dump(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->n; i++) {
+		printf("%s:\n", s->host[i]->name);
+		dump_tree(s->host[i]->disk->root, 0);
+		printf(" stage\n");
+		dump_tree(s->host[i]->disk->stage, 0);
+		printf(" kept\n");
+		dump_tree(s->host[i]->disk->kept, 0);
+		if (s->host[i]->node != NULL)
+			dump_index(s->host[i]->node->index->root);
+	}
+}
+
 /* ---- one history ---- */
 
 static void
@@ -217,6 +291,12 @@ draw_faults(struct sim *s, struct rng *r)
 		f->race = 50 + (unsigned)rng_below(r, 500);
 	if (rng_below(r, 2) == 0)
 		f->cut_link = 20 + (unsigned)rng_below(r, 300);
+	if (rng_below(r, 3) == 0)
+		f->agent_kill = 30 + (unsigned)rng_below(r, 600);
+	if (rng_below(r, 3) == 0)
+		f->watcher_kill = 30 + (unsigned)rng_below(r, 600);
+	if (rng_below(r, 3) == 0)
+		f->power_cut = 5 + (unsigned)rng_below(r, 40);
 }
 
 static void
@@ -227,7 +307,10 @@ act(struct sim *s, uint64_t spread_ns)
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	user_act(h, rng_next(&s->user_rng), &s->user_rng);
+	if (rng_once_in(&s->user_rng, s->faults.power_cut))
+		host_power_cut(h);
+	else
+		user_act(h, rng_next(&s->user_rng), &s->user_rng);
 }
 
 static void
@@ -243,10 +326,10 @@ settle(struct sim *s)
 		if (s->now_ns < look)
 			continue;
 		look = s->now_ns + 20 * SIM_MS;
-		if (at_rest(s))
+		if (at_rest(s) && all_equal(s, NULL, 0))
 			return;
 	}
-	if (!s->failed)
+	if (!s->failed && !at_rest(s))
 		why_not(s);
 }
 
@@ -300,6 +383,8 @@ run(struct sim *s)
 		stay(s);
 	if (!s->failed)
 		check_rest(s);
+	if (s->failed && s->verbose)
+		dump(s);
 	for (unsigned i = 0; i < s->n; i++)
 		host_free(s->host[i]);
 	net_free(s);
@@ -309,6 +394,7 @@ run(struct sim *s)
 
 struct totals {
 	uint64_t seeds, failed, steps, events, records;
+	uint64_t hash; /* of the last one */
 };
 
 static bool
@@ -327,6 +413,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	t->steps += s->steps;
 	t->events += s->events;
 	t->records += ledger_records(s->ledger);
+	t->hash = s->hash;
 	good = !s->failed;
 	if (!good)
 		printf("seed %llu failed: %s\n", (unsigned long long)seed, s->why);
@@ -343,11 +430,13 @@ main(int argc, char **argv)
 	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
 						{"seeds", required_argument, NULL, 'n'},
 						{"first", required_argument, NULL, 'f'},
+						{"seconds", required_argument, NULL, 't'},
+						{"twice", no_argument, NULL, '2'},
 						{"quiet", no_argument, NULL, 'q'},
 						{0}};
-	uint64_t n = 1000, first = 1, seed = 0;
+	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
 	struct totals t = {0};
-	bool quiet = false;
+	bool quiet = false, twice = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -357,6 +446,10 @@ main(int argc, char **argv)
 			n = strtoull(optarg, NULL, 0);
 		else if (c == 'f')
 			first = strtoull(optarg, NULL, 0);
+		else if (c == 't')
+			seconds = strtoull(optarg, NULL, 0);
+		else if (c == '2')
+			twice = true;
 		else if (c == 'q')
 			quiet = true;
 		else
@@ -364,8 +457,20 @@ main(int argc, char **argv)
 	}
 	if (seed != 0)
 		return one(seed, !quiet, &t) ? 0 : 1;
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < n && clock_mono_ms() - begun < seconds * 1000; i++) {
+		uint64_t hash;
+
 		(void)one(first + i, false, &t);
+		hash = t.hash;
+		if (!twice)
+			continue;
+		(void)one(first + i, false, &t);
+		if (hash != t.hash) {
+			printf("seed %llu is not the same twice\n",
+			       (unsigned long long)(first + i));
+			t.failed++;
+		}
+	}
 	printf("%llu histories, %llu failed; %llu records, %llu events, %llu steps\n",
 	       (unsigned long long)t.seeds, (unsigned long long)t.failed,
 	       (unsigned long long)t.records, (unsigned long long)t.events,

@@ -22,9 +22,9 @@ struct ledger;
 struct faults {
 	unsigned agent_kill; /* between any two effects */
 	unsigned watcher_kill;
-	unsigned power_cut;
-	unsigned cut_link; /* at a delivery */
-	unsigned race;     /* a user is faster, between any two effects of the agent */
+	unsigned power_cut; /* instead of a user's action */
+	unsigned cut_link;  /* at a delivery */
+	unsigned race;      /* a user is faster, between any two effects of the agent */
 	unsigned lose_sync;
 	unsigned full;     /* disk full for a while */
 	size_t events_max; /* of the queue of watch events */
@@ -115,6 +115,7 @@ void net_free(struct sim *s);
 void user_act(struct host *h, uint64_t what, struct rng *rng);
 void user_close(struct host *h);  /* whatever is still open for writing */
 void user_forget(struct host *h); /* the same, by a power cut */
+void user_survey(struct host *h); /* whatever is in the tree now may be logged */
 
 /* ledger.c: what was logged by whom, and whether it still makes sense */
 struct ledger *ledger_new(struct sim *s);

@@ -16,6 +16,7 @@ struct tfile {
 	struct tree *tree;
 	struct inode *inode;
 	bool writes;
+	struct tfile **at, *next; /* of the process */
 };
 
 /* Every call is a moment at which the process may be killed, or somebody else may be faster. */
@@ -188,7 +189,10 @@ file_new(struct tree *t, struct inode *i, bool writes, struct tfile **out)
 	*out = malloc(sizeof(**out));
 	if (*out == NULL)
 		abort();
-	**out = (struct tfile){t, i, writes};
+	**out = (struct tfile){t, i, writes, &t->proc->files, t->proc->files};
+	if (t->proc->files != NULL)
+		t->proc->files->at = &(*out)->next;
+	t->proc->files = *out;
 	i->writers += writes;
 	return 0;
 }
@@ -210,7 +214,17 @@ tfile_close(struct tfile *f)
 		return;
 	if (f->writes && f->inode->writers > 0)
 		disk_closed_write(f->tree->disk, f->inode);
+	*f->at = f->next;
+	if (f->next != NULL)
+		f->next->at = f->at;
 	free(f);
+}
+
+void
+tree_close_all(struct proc *p)
+{
+	while (p->files != NULL)
+		tfile_close(p->files);
 }
 
 int

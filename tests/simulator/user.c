@@ -29,6 +29,15 @@ at(const struct host *h, const char *path)
 	return disk_find(h->disk, path, strlen(path), &i) == 0 ? i : NULL;
 }
 
+static bool
+is_open(const struct host *h, const struct inode *i)
+{
+	for (const struct user_write *w = h->writes; w != NULL; w = w->next)
+		if (w->inode == i)
+			return true;
+	return false;
+}
+
 /* ---- telling the ledger ---- */
 
 static void
@@ -38,7 +47,7 @@ touch_below(struct host *h, struct inode *i, const char *path)
 	if (i == NULL)
 		return;
 	if (i->kind != KIND_DIR) {
-		if (i->writers == 0)
+		if (!is_open(h, i))
 			ledger_seen(h->sim->ledger, h, path, i);
 		return;
 	}
@@ -56,6 +65,14 @@ static void
 touch(struct host *h, const char *path)
 {
 	touch_below(h, at(h, path), path);
+}
+
+void
+user_survey(struct host *h)
+{
+	for (const struct dent *e = h->disk->root->dent; e != NULL; e = e->next)
+		if (e->live != NULL)
+			touch_below(h, e->live, e->name);
 }
 
 /* ---- content ---- */

@@ -183,6 +183,39 @@ gap_not_for_ever(void)
 	index_free(x);
 }
 
+/* A loser in the store wins after all; while it is put in place, something supersedes it. */
+static void
+superseded_under_way(void)
+{
+	struct index *x = fold_index();
+	struct record a = rec("p", dot(1, 1), 5, KIND_FILE, 1),
+		      b = rec("p", dot(2, 1), 2, KIND_FILE, 2),
+		      c = rec("p", dot(1, 2), 1, KIND_FILE, 3),
+		      d = rec("p", dot(2, 2), 9, KIND_FILE, 4);
+
+	after(&c, &a);
+	after(&d, &b);
+	fold_known(x, &a);
+	fold_applied(x, "p", a.dot, APPLIED_SHOWN);
+	fold_known(x, &b);
+	fold_applied(x, "p", b.dot, 0);
+	fold_known(x, &c);
+	fold(x, &(struct entry){.type = ENTRY_INTENT,
+				.path = (const uint8_t *)"p",
+				.path_len = 1,
+				.dot = b.dot,
+				.action = ACTION_EXCHANGE,
+				.ino = 7});
+	fold_known(x, &d);
+	fold_applied(x, "p", b.dot, APPLIED_SHOWN);
+	ok(dot_eq(shown(x, "p"), b.dot), "what was put in place is what is shown");
+	fold_applied(x, "p", d.dot, APPLIED_SHOWN);
+	ok(index_record(at(x, "p"), b.dot) == NULL, "and it goes with what supersedes it");
+	record_clear(&c);
+	record_clear(&d);
+	index_free(x);
+}
+
 /* The agent put a loser into the store; meanwhile what won was deleted by a user. */
 static void
 kept_loser_may_win(void)
@@ -876,6 +909,7 @@ main(void)
 	contexts_beyond_heads();
 	pending_is_not_acknowledged();
 	kept_loser_may_win();
+	superseded_under_way();
 	duplicates();
 	gaps();
 	gap_not_for_ever();

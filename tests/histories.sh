@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Histories of whole clusters in the simulator: those that found something once, and as many others
+# as a minute allows. Speaks TAP. `make sim SEEDS=N' runs more, tests/sim --seed S replays one.
+#
+# SEEDS and SECONDS_MAX set how many others, and for how long at most (1500; 60).
+
+set -euo pipefail
+: "${top_srcdir:?}" "${top_builddir:?}"
+
+sim=$top_builddir/tests/sim
+n=0 failed=0
+
+# result WHAT COMMAND...
+result() {
+	local out
+
+	n=$((n + 1))
+	if out=$("${@:2}" 2>&1); then
+		echo "ok $n - $1: ${out##*$'\n'}"
+	else
+		failed=1
+		echo "not ok $n - $1"
+		printf '# %s\n' "${out//$'\n'/$'\n'# }"
+	fi
+}
+
+while read -r seed what; do
+	[[ $seed == [0-9]* ]] && result "$what" "$sim" --quiet --seed "$seed"
+done <"$top_srcdir/tests/simulator/seeds"
+result 'other histories' "$sim" --seeds "${SEEDS:-1500}" --seconds "${SECONDS_MAX:-60}"
+result 'the same seed is the same history' "$sim" --twice --seeds 20
+echo "1..$n"
+exit "$failed"
