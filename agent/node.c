@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/apply.h"
+#include "agent/brake.h"
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
@@ -34,6 +35,14 @@ on_settled(void *arg, struct pathent *ent)
 	struct node *n = arg;
 
 	apply_settled(n->apply, ent);
+}
+
+static void
+on_record(void *arg, struct irec *rec, bool own)
+{
+	struct node *n = arg;
+
+	brake_record(n->brake, rec, own);
 }
 
 static void
@@ -129,8 +138,9 @@ make_parts(struct node *n)
 	n->fetch = fetch_new(n);
 	n->apply = apply_new(n);
 	n->kept = store_new(n);
+	n->brake = brake_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
-	    n->fetch == NULL || n->apply == NULL || n->kept == NULL)
+	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
@@ -145,12 +155,14 @@ connect_parts(struct node *n)
 	x->arg = n;
 	x->on_todo = on_todo;
 	x->on_settled = on_settled;
+	x->on_record = on_record;
 	x->on_answer = on_answer;
 	x->on_member = on_member;
 	for (size_t i = 0; i < x->nmembers; i++)
 		exchange_member(n->exchange, &x->members[i]);
 	for (struct pathent *e = index_todo_first(x); e != NULL; e = e->todo_next)
 		apply_todo(n->apply, e);
+	brake_start(n->brake);
 	apply_recover(n->apply);
 	exchange_durable(n->exchange, x->lsn);
 }
@@ -214,6 +226,7 @@ node_close(struct node *n)
 	fetch_free(n->fetch);
 	serve_free(n->serve);
 	store_free(n->kept);
+	brake_free(n->brake);
 	syncer_free(n->syncer);
 	commit_free(n->commit);
 	if (n->index != NULL)
@@ -231,6 +244,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	n->wall_ms = wall;
 	commit_tick(n->commit, now_ms);
 	fetch_tick(n->fetch);
+	brake_tick(n->brake);
 	apply_tick(n->apply);
 	store_tick(n->kept);
 	serve_tick(n->serve);
@@ -250,6 +264,7 @@ node_deadline(const struct node *n)
 
 	at = earlier(at, apply_deadline(n->apply));
 	at = earlier(at, store_deadline(n->kept));
+	at = earlier(at, brake_deadline(n->brake));
 	at = earlier(at, serve_deadline(n->serve));
 	return earlier(at, exchange_deadline(n->exchange));
 }

@@ -19,6 +19,7 @@ struct serve;    /* serve.h: content for peers that ask */
 struct fetch;    /* fetch.h: content from this node or from peers, into the stage */
 struct apply;    /* apply.h: the tree is made to show what the index wants */
 struct store;    /* store.h: displaced versions and their expiry */
+struct brake;    /* brake.h: mass deletes are held */
 
 /*
  * Time: now_ms is monotonic, wall_ms the wall clock, both as of the turn under way; node_tick sets
@@ -40,6 +41,7 @@ struct node {
 	struct fetch *fetch;
 	struct apply *apply;
 	struct store *kept;
+	struct brake *brake;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	uint64_t now_ms;
 	uint64_t wall_ms;

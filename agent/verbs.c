@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/apply.h"
+#include "agent/brake.h"
 #include "agent/commit.h"
 #include "agent/errors.h"
 #include "agent/exchange.h"
@@ -347,10 +348,20 @@ verb_pause(struct request *q)
 static void
 verb_resume(struct request *q)
 {
-	commit_put(q->node->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
-	if (q->nwords > 1 && strcmp(q->words[1], "--accept-deletes") == 0)
-		commit_put(q->node->commit, &(struct entry){.type = ENTRY_HELD});
-	apply_kick(q->node->apply);
+	struct node *n = q->node;
+
+	if (q->phase == 0) {
+		q->phase = 1;
+		commit_put(n->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
+		if (q->nwords > 1 && strcmp(q->words[1], "--accept-deletes") == 0) {
+			commit_put(n->commit, &(struct entry){.type = ENTRY_HELD});
+			brake_accept(n->brake);
+		}
+		return;
+	}
+	if (!commit_idle(n->commit))
+		return; /* what waits would find that it is still held */
+	apply_kick(n->apply);
 	verb_end(q, CONTROL_OK, "resumed");
 }
 
