@@ -16,6 +16,7 @@
 #define RETRY_BASE_MS 100
 #define HOLD_MS 20    /* a delete waits so long at a time for an add of the same content */
 #define HOLDS_MAX 250 /* and so often */
+#define REVIVE_MS 100 /* what waits for a peer is tried again at most so often as peers change */
 /* Compared by address, so each exists once. */
 static const char REASON_PARENT[] = "its directory is not there yet";
 static const char REASON_CHILDREN[] = "something is still below it";
@@ -32,6 +33,9 @@ struct apply {
 	struct map wanted; /* tasks that will place a file, by its content's hash */
 	size_t active;
 	uint64_t next_ms; /* earliest retry in `waiting` */
+	size_t stranded;    /* waiting tasks whose content no connected peer had */
+	bool peers_changed; /* since they were last tried */
+	uint64_t revive_ms; /* when they were */
 	bool recovered;
 	bool running; /* guards against running the queue from inside itself */
 };
@@ -65,10 +69,18 @@ queue_del(struct queue *q, struct task *t)
 }
 
 static void
+not_stranded(struct apply *a, struct task *t)
+{
+	a->stranded -= t->stranded ? 1 : 0;
+	t->stranded = false;
+}
+
+static void
 make_ready(struct apply *a, struct task *t)
 {
 	if (t->state == TASK_WAITING) {
 		queue_del(&a->waiting, t);
+		not_stranded(a, t);
 		t->state = TASK_READY;
 		queue_add(&a->ready, t);
 	}
@@ -166,6 +178,7 @@ task_free(struct apply *a, struct task *t)
 		queue_del(&a->ready, t);
 	else if (t->state == TASK_WAITING)
 		queue_del(&a->waiting, t);
+	not_stranded(a, t);
 	free(t);
 	ent->work = NULL;
 	index_release(a->n->index, ent);
@@ -419,6 +432,35 @@ task_finish(struct run *r, int error, const char *reason)
 		return;
 	}
 	make_wait(a, t, a->n->now_ms + backoff_fail(&t->backoff), reason);
+	t->stranded = error == -EHOSTUNREACH;
+	a->stranded += t->stranded ? 1 : 0;
+}
+
+void
+apply_peers_changed(struct apply *a)
+{
+	a->peers_changed = true;
+}
+
+/* A peer came, or has applied more: what no peer had may be there now. */
+static void
+revive(struct apply *a)
+{
+	struct task *next;
+
+	a->peers_changed = false;
+	a->revive_ms = a->n->now_ms;
+	for (struct task *t = a->waiting.first; t != NULL && a->stranded > 0; t = next) {
+		next = t->next;
+		if (t->stranded)
+			make_ready(a, t);
+	}
+}
+
+static bool
+revival_due(const struct apply *a)
+{
+	return a->peers_changed && a->stranded > 0;
 }
 
 void
@@ -438,6 +480,8 @@ apply_tick(struct apply *a)
 				a->next_ms = t->retry_ms;
 		}
 	}
+	if (revival_due(a) && a->n->now_ms - a->revive_ms >= REVIVE_MS)
+		revive(a);
 	run_queue(a);
 }
 
@@ -446,6 +490,8 @@ apply_deadline(const struct apply *a)
 {
 	if (a->ready.first != NULL && a->recovered && a->active < APPLY_TASKS_MAX)
 		return 0;
+	if (revival_due(a) && a->revive_ms + REVIVE_MS < a->next_ms)
+		return a->revive_ms + REVIVE_MS;
 	return a->next_ms;
 }
 

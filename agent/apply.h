@@ -15,7 +15,8 @@ void apply_recover(struct apply *a);
 /* The index calls: a path is unsettled and changed; a path has settled. */
 void apply_todo(struct apply *a, struct pathent *ent);
 void apply_settled(struct apply *a, struct pathent *ent);
-/* Inlined content came for a record. */
+/* A peer connected, or has applied more: what waits for content that nobody had is tried again. */
+void apply_peers_changed(struct apply *a);
 void apply_tick(struct apply *a);
 uint64_t apply_deadline(const struct apply *a);
 /* Try everything that waits for a retry now: resume, a peer came, there is room again. */

@@ -263,6 +263,7 @@ opened(struct link *l, const struct msg *hello)
 	    log_s("peer", p->name));
 	link_opened(l, hello->digest == l->digest);
 	fetch_peers_changed(x->n->fetch);
+	apply_peers_changed(x->n->apply);
 }
 
 /* ---- questions ---- */

@@ -575,9 +575,12 @@ fetch_end(struct fetch *f, struct link *l, const struct msg *m)
 	a->good = m->code == CODE_OK;
 	a->link = NULL;
 	f->peers_changed = true;
-	if (!a->good && a->delta && m->code != CODE_GONE) {
-		a->no_delta = true;
-		intake_restart(a->in); /* READY follows */
+	if (!a->good && a->delta) { /* half a delta is worth nothing: READY follows */
+		if (m->code == CODE_GONE)
+			mark_tried(a);
+		else
+			a->no_delta = true;
+		intake_restart(a->in);
 		return;
 	}
 	if (!a->good)

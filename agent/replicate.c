@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/apply.h"
 #include "agent/commit.h"
 #include "agent/exchange_internal.h"
 #include "agent/fetch.h"
@@ -491,6 +492,7 @@ link_got_ack(struct link *l, const struct msg *m)
 	if (p == l->peer && !exchange_must(x, dotset_join(&p->seen, &p->acked)))
 		return;
 	fetch_peers_changed(x->n->fetch);
+	apply_peers_changed(x->n->apply);
 	if (m->last && x->n->acked != NULL)
 		x->n->acked(x->n->arg);
 }

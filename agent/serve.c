@@ -302,8 +302,10 @@ serve_cancel(struct serve *s, struct link *l, const struct msg *m)
 {
 	struct served *d = find(s, l, m->stream);
 
-	if (d != NULL)
-		end(d, CODE_GONE);
+	if (d == NULL)
+		return;
+	end(d, CODE_GONE);
+	start_waiting(s);
 }
 
 /* ---- sending ---- */

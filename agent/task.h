@@ -58,6 +58,7 @@ struct task {
 	const char *reason;
 	uint64_t retry_ms; /* WAITING: monotonic; UINT64_MAX: only when something changes */
 	struct backoff backoff;
+	bool stranded; /* WAITING because no connected peer had the content */
 	bool again;    /* something changed while it was active */
 	bool reserved; /* another task moves this path's file */
 	bool wants;    /* in the table of wanted contents, under `content` */

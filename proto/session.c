@@ -446,7 +446,7 @@ const uint8_t *
 session_output(struct session *s, size_t *len)
 {
 	*len = queued(s);
-	return s->out.data + s->out_at;
+	return *len > 0 ? s->out.data + s->out_at : NULL;
 }
 
 void
