@@ -32,7 +32,7 @@ struct apply {
 	struct queue ready, waiting;
 	struct map wanted; /* tasks that will place a file, by its content's hash */
 	size_t active;
-	uint64_t next_ms; /* earliest retry in `waiting` */
+	uint64_t next_ms;   /* earliest retry in `waiting` */
 	size_t stranded;    /* waiting tasks whose content no connected peer had */
 	bool peers_changed; /* since they were last tried */
 	uint64_t revive_ms; /* when they were */

@@ -606,6 +606,8 @@ fetched(struct fetch_job *j, int error)
 
 	r->fetching = false;
 	if (error < 0) {
+		if (j->have_bytes == 0) /* nothing that a later try could go on from */
+			(void)!tree_stage_unlink(tree_of(r), r->stage);
 		fail(r, error, "fetch");
 		return;
 	}

@@ -16,7 +16,7 @@
 struct store {
 	struct node *n;
 	uint64_t look_ms;
-	bool swept; /* leftovers of the stage were dealt with */
+	bool swept; /* leftovers of earlier runs were dealt with */
 };
 
 void
@@ -154,16 +154,22 @@ look(struct store *s)
 	}
 }
 
-/* ---- leftovers of earlier runs in the stage ---- */
+/* ---- leftovers in the stage ---- */
 
+/* Is it of no use any more? Staged content is named by its record's dot and kept, for a later try,
+ * until that record is dealt with. Other names are of work under way, or of an earlier run. "out-…"
+ * is somebody's displaced file and never removed here: recovery has dealt with those it knows. */
 static bool
-names_pending_record(const struct index *x, const char *name)
+leftover(const struct store *s, const char *name)
 {
+	const struct index *x = s->n->index;
 	struct dot dot;
 
-	if (dot_parse(name, &dot) < 0)
+	if (strncmp(name, "out-", 4) == 0)
 		return false;
-	return dotset_has(&x->have, dot) && !dotset_has(&x->acked, dot);
+	if (dot_parse(name, &dot) < 0)
+		return !s->swept;
+	return dotset_has(&x->have, dot) ? dotset_has(&x->acked, dot) : !s->swept;
 }
 
 static int
@@ -171,9 +177,7 @@ sweep_one(void *arg, const char *name)
 {
 	struct store *s = arg;
 
-	/* "out-…" is somebody's displaced file and never removed here: recovery has dealt with
-	 * those it knows. */
-	if (strncmp(name, "out-", 4) != 0 && !names_pending_record(s->n->index, name))
+	if (leftover(s, name))
 		(void)!tree_stage_unlink(s->n->tree, name);
 	return 0;
 }
@@ -193,7 +197,7 @@ store_tick(struct store *s)
 {
 	if (s->n->halted != 0 || s->n->now_ms < s->look_ms)
 		return;
-	if (!s->swept && s->n->index->intents == NULL)
+	if (s->swept || s->n->index->intents == NULL)
 		sweep(s);
 	s->look_ms = s->n->now_ms + STORE_LOOK_MS;
 	look(s);

@@ -4,7 +4,7 @@
 # shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq python3
-FILES=${FILES:-2000}
+FILES=${FILES:-20000}
 IDLE_S=${IDLE_S:-10}
 WAIT_S=300
 
