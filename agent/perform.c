@@ -309,12 +309,16 @@ rescue(struct run *r)
 	struct record *rec = r->old;
 	char name[48];
 	struct sig s;
+	int e;
 
 	if (tree_stage_stat(n->tree, r->stage, &s) < 0)
 		return;
 	snprintf(name, sizeof(name), "rescued-%016llx", (unsigned long long)id);
-	if (tree_keep(n->tree, r->stage, name) < 0)
+	e = tree_keep(n->tree, r->stage, name);
+	if (e < 0) {
+		n->fatal(n->arg, "content that nobody had logged could not be kept", e);
 		return;
+	}
 	store_rescued_record(rec, &s);
 	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
 					      .dot = {0, id},
@@ -324,6 +328,20 @@ rescue(struct run *r)
 	LOG(n->log, LOG_WARN, "apply.rescued", "content that nobody had logged was kept",
 	    log_b("path", r->task->ent->path, r->task->ent->path_len), log_s("kept", name));
 	r->kept[0] = '\0';
+}
+
+/* The right bytes are back; those that lay there instead are kept. */
+static void
+repaired(struct run *r)
+{
+	struct node *n = r->node;
+	const struct pathent *ent = r->task->ent;
+	const char *what =
+		"it did not have its content any more: put back, the other bytes are kept";
+
+	rescue(r);
+	LOG(n->log, LOG_WARN, "apply.repaired", what, log_b("path", ent->path, ent->path_len));
+	errors_add(n->errors, n->wall_ms, "", "altered", ent->path, ent->path_len, what);
 }
 
 static int
@@ -346,6 +364,8 @@ do_exchange(struct run *r)
 		r->sig = sig_stale(&r->fetch.sig);
 		return 0;
 	}
+	if (ent->altered)
+		repaired(r);
 	take_sig(r, r->ino);
 	return 0;
 }
@@ -367,6 +387,8 @@ do_take(struct run *r)
 		if (tree_place(tree_of(r), r->stage, ent->path, ent->path_len) == 0)
 			return -EBADE;
 		rescue(r); /* the name was taken again meanwhile: that is the newest */
+	} else if (e == 0 && ent->altered) {
+		rescue(r);
 	}
 	return 0;
 }
@@ -490,7 +512,7 @@ remember_old(struct run *r)
 	if (r->old == NULL)
 		return -ENOMEM;
 	r->old_sig = ent->sig;
-	if (r->action == ACTION_EXCHANGE || r->action == ACTION_TAKE)
+	if (!ent->altered && (r->action == ACTION_EXCHANGE || r->action == ACTION_TAKE))
 		task_kept_name(r->old->dot, r->kept);
 	return 0;
 }
@@ -616,6 +638,13 @@ fetched(struct fetch_job *j, int error)
 	sync_staged(r);
 }
 
+/* Does the path show a file whose bytes are known? */
+static bool
+has_base(const struct pathent *ent)
+{
+	return ent->shown != NULL && ent->shown->r->kind == KIND_FILE && !ent->altered;
+}
+
 static void
 stage_file(struct run *r)
 {
@@ -623,7 +652,7 @@ stage_file(struct run *r)
 
 	memcpy(r->fetch.stage, r->stage, sizeof(r->fetch.stage));
 	r->fetch.rec = r->rec;
-	r->fetch.base = ent->shown != NULL && ent->shown->r->kind == KIND_FILE ? ent : NULL;
+	r->fetch.base = has_base(ent) ? ent : NULL;
 	r->fetch.low = r->plan.what == PLAN_KEEP;
 	task_owner(r->node, ent, r->rec, &r->fetch.uid, &r->fetch.gid);
 	r->fetch.done = fetched;

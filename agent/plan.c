@@ -76,14 +76,15 @@ plan_losers(const struct index *x, const struct pathent *ent)
 static struct plan
 plan_leaf(const struct index *x, const struct pathent *ent, struct irec *want)
 {
-	if (ent->shown == want)
+	if (ent->shown == want && !ent->altered)
 		return plan_losers(x, ent);
 	if (shows_dir(ent))
 		return make_room(ent);
 	if (ent->shown == NULL)
 		return shows_dir(ent->parent) ? act(ACTION_PLACE, want)
 					      : (struct plan){.what = PLAN_PARENT};
-	if (ent->shown->r->kind == KIND_FILE && record_same_content(ent->shown->r, want->r))
+	if (ent->shown->r->kind == KIND_FILE && !ent->altered &&
+	    record_same_content(ent->shown->r, want->r))
 		return act(ACTION_META, want);
 	return act(ACTION_EXCHANGE, want);
 }

@@ -59,7 +59,7 @@ displaced_kept(struct node *n, const struct pathent *ent, const char *stage)
 	char kept[48];
 	struct sig s;
 
-	if (ent->shown == NULL)
+	if (ent->shown == NULL || ent->altered)
 		return false;
 	task_kept_name(ent->shown->r->dot, kept);
 	if (tree_stage_stat(n->tree, stage, &s) == 0) {

@@ -60,6 +60,7 @@ static const struct shape {
 	[ENTRY_REMOVED] = {"REMOVED", {PATH, DOT}},
 	[ENTRY_SCANNED] = {"SCANNED", {NUM, NUM2}},
 	[ENTRY_PAUSE] = {"PAUSE", {SWITCH}},
+	[ENTRY_ALTERED] = {"ALTERED", {PATH, SIG}},
 };
 
 static bool

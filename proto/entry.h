@@ -51,8 +51,11 @@ enum entry_type {
 	ENTRY_SCANNED = 20,
 	/* A, C: num 1: fetch and apply are paused; 0: they run. */
 	ENTRY_PAUSE = 21,
+	/* W, A, C: the file at path no longer has its version's content but other bytes, under sig,
+	 * and is to be put back. */
+	ENTRY_ALTERED = 22,
 };
-#define ENTRY_TYPE_MAX 21
+#define ENTRY_TYPE_MAX 22
 
 /* ENTRY_INTENT, what is about to happen. */
 enum entry_action {

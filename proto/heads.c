@@ -87,7 +87,7 @@ index_shows_want(const struct pathent *ent)
 
 	switch (index_want(ent, &rec)) {
 	case WANT_RECORD:
-		return ent->shown == rec;
+		return ent->shown == rec && !ent->altered;
 	case WANT_DIR:
 		return ent->shown_dir || (ent->shown != NULL && ent->shown->r->kind == KIND_DIR);
 	case WANT_ABSENT:

@@ -250,9 +250,9 @@ index_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES], uint
 }
 
 static bool
-has_content(const struct irec *i)
+shows_content(const struct pathent *e)
 {
-	return i != NULL && i->r->kind == KIND_FILE;
+	return e->shown != NULL && e->shown->r->kind == KIND_FILE && !e->altered;
 }
 
 /* The table has one path a content, the others hang on it: a thousand empty files must not be a
@@ -350,15 +350,16 @@ set_shown(struct index *x, struct pathent *e, struct irec *rec, bool dir, const 
 {
 	int r = 0;
 
-	if (e->shown != rec) {
-		if (has_content(e->shown))
+	if (e->shown != rec || e->altered) {
+		if (shows_content(e))
 			r = content_del(x, e);
+		e->altered = false;
 		if (e->shown != NULL)
 			e->shown->shown = false;
 		e->shown = rec;
 		if (rec != NULL)
 			rec->shown = true;
-		if (r == 0 && has_content(rec))
+		if (r == 0 && shows_content(e))
 			r = content_add(x, e);
 	}
 	e->shown_dir = dir;
@@ -602,12 +603,31 @@ static int
 fold_sig(struct index *x, const struct entry *n)
 {
 	struct pathent *e = index_find(x, n->path, n->path_len);
+	int r;
 
 	if (e == NULL || (e->shown == NULL && !e->shown_dir))
 		return 0;
+	r = set_shown(x, e, e->shown, e->shown_dir, &n->sig);
+	e->version++;
+	todo_update(x, e);
+	return r < 0 ? r : gaps_release(x);
+}
+
+static int
+fold_altered(struct index *x, const struct entry *n)
+{
+	struct pathent *e = index_find(x, n->path, n->path_len);
+	int r = 0;
+
+	if (e == NULL || e->shown == NULL || e->shown->r->kind != KIND_FILE)
+		return 0;
+	if (shows_content(e))
+		r = content_del(x, e);
+	e->altered = true;
 	e->sig = n->sig;
 	e->version++;
-	return 0;
+	todo_update(x, e);
+	return r;
 }
 
 static void
@@ -1044,6 +1064,8 @@ index_fold(struct index *x, const struct entry *e)
 	case ENTRY_PAUSE:
 		x->paused = e->num != 0;
 		return 0;
+	case ENTRY_ALTERED:
+		return fold_altered(x, e);
 	}
 	return 0;
 }

@@ -47,8 +47,9 @@ struct pathent {
 	struct irec *shown; /* the version that the tree shows here; NULL: nothing, or an implied
 			       directory */
 	bool shown_dir;     /* an implied directory is shown */
-	bool todo;          /* unsettled: see index_todo_first */
-	uint8_t live;       /* own winner: 0 not live, 1 import (weak), 2 strong */
+	bool altered; /* shown is a file, but other bytes lie there, under sig: to be put back */
+	bool todo;    /* unsettled: see index_todo_first */
+	uint8_t live; /* own winner: 0 not live, 1 import (weak), 2 strong */
 	uint16_t path_len;
 	uint32_t
 		version; /* moves whenever a record, the applied context or what is shown changes */

@@ -36,6 +36,7 @@ check_ent(const struct index *x, const struct pathent *e, struct sums *s)
 	assert(e->todo == !index_settled(e));
 	assert(e->live == (w == NULL || !record_live(w->r) ? 0 : record_import(w->r) ? 1 : 2));
 	assert(!(e->shown != NULL && e->shown_dir));
+	assert(!e->altered || (e->shown != NULL && e->shown->r->kind == KIND_FILE));
 	assert(index_find(x, e->path, e->path_len) == e);
 	s->todo += e->todo;
 	s->tombstones += w != NULL && !record_live(w->r);

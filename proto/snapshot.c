@@ -180,6 +180,11 @@ put_record(const struct irec *i, struct buf *out)
 	put(out, &(struct entry){.type = ENTRY_KNOWN, .rec = *i->r});
 	if (i->shown)
 		put_applied(i->ent, i->r->dot, APPLIED_SHOWN, out);
+	if (i->shown && i->ent->altered)
+		put(out, &(struct entry){.type = ENTRY_ALTERED,
+					 .path = i->ent->path,
+					 .path_len = i->ent->path_len,
+					 .sig = i->ent->sig});
 	if (orphan(i))
 		put(out, &(struct entry){.type = ENTRY_REMOVED,
 					 .path = i->ent->path,

@@ -146,8 +146,28 @@ immutable_violation(const struct author *a, const struct found *f)
 	if (!a->immutable || !author_addressed(f->path, f->len, hash))
 		return false;
 	if (f->state.kind == KIND_ABSENT)
-		return index_find(a->index, f->path, f->len) != NULL;
+		return false; /* a delete is no alteration */
 	return f->state.kind != KIND_FILE || memcmp(f->state.hash, hash, sizeof(hash)) != 0;
+}
+
+/* Other bytes under the name of their hash: the agent puts the right ones back, if any are known.
+ */
+static enum verdict
+refuse_altered(const struct pathent *e, const struct found *f, struct buf *batch, const char **why)
+{
+	const struct record *r = e->shown != NULL ? e->shown->r : NULL;
+	uint8_t hash[RECORD_HASH_BYTES];
+
+	*why = "its content is not the one that its name says: the store is immutable";
+	if (f->state.kind == KIND_DIR || r == NULL || r->kind != KIND_FILE ||
+	    !author_addressed(f->path, f->len, hash) || memcmp(r->hash, hash, sizeof(hash)) != 0)
+		return AUTHOR_REFUSED;
+	if (!e->altered || !sig_eq(&e->sig, &f->sig))
+		wal_put(batch, &(struct entry){.type = ENTRY_ALTERED,
+					       .path = e->path,
+					       .path_len = e->path_len,
+					       .sig = f->sig});
+	return AUTHOR_LOGGED;
 }
 
 static enum verdict
@@ -156,7 +176,8 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 {
 	if (index_shows(e, &f->state, f->state.owner_len > 0)) {
 		if ((e->shown == NULL && !e->shown_dir) ||
-		    (sig_eq(&e->sig, &f->sig) && e->sig.provisional == f->sig.provisional) ||
+		    (!e->altered && sig_eq(&e->sig, &f->sig) &&
+		     e->sig.provisional == f->sig.provisional) ||
 		    f->state.kind == KIND_DIR)
 			return AUTHOR_NOTHING;
 		wal_put(batch, &(struct entry){.type = ENTRY_SIG,
@@ -168,10 +189,8 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 	if (index_echo(e, &f->state, f->state.owner_len > 0) != NULL ||
 	    import_echo(a, e, &f->state))
 		return AUTHOR_NOTHING;
-	if (immutable_violation(a, f)) {
-		*why = "a content-addressed file was altered or removed: the store is immutable";
-		return AUTHOR_REFUSED;
-	}
+	if (immutable_violation(a, f))
+		return refuse_altered(e, f, batch, why);
 	if (index_heads_at(e) >= INDEX_HEADS_MAX || e->actx.n > RECORD_CTX_MAX) {
 		*why = "too many concurrent versions of this path: resolve some with `mimeo "
 		       "conflicts`";

@@ -92,6 +92,7 @@ sample(uint8_t type)
 	e.dot = (struct dot){3, 4};
 	switch ((enum entry_type)type) {
 	case ENTRY_SIG:
+	case ENTRY_ALTERED:
 		e.dot = (struct dot){0, 0};
 		e.sig = (struct sig){.ino = 6, .size = 7, .ctime_ns = 8, .provisional = true};
 		break;
@@ -429,7 +430,7 @@ test_others(void)
 	is_int(verdict(types, 0), -EPROTO, "nothing");
 	is_str(entry_type_name(0), "?", "no name for 0");
 	is_str(entry_type_name(ENTRY_TYPE_MAX + 1), "?", "nor for what comes after");
-	is_str(entry_type_name(ENTRY_PAUSE), "PAUSE", "the last one's name");
+	is_str(entry_type_name(ENTRY_ALTERED), "ALTERED", "the last one's name");
 	free(blob);
 }
 

@@ -582,6 +582,49 @@ signatures(void)
 	index_free(x);
 }
 
+static void
+altered(void)
+{
+	struct index *x = fold_index();
+	struct record a = rec("f", dot(1, 1), 1, KIND_FILE, 1),
+		      d = rec("d", dot(1, 2), 2, KIND_DIR, 0);
+	struct entry e = {.type = ENTRY_ALTERED,
+			  .path = (const uint8_t *)"f",
+			  .path_len = 1,
+			  .sig = {.ino = 77}},
+		     sig = {.type = ENTRY_SIG,
+			    .path = (const uint8_t *)"f",
+			    .path_len = 1,
+			    .sig = {.ino = 78}};
+
+	fold(x, &e);
+	ok(at(x, "f") == NULL, "nothing of a path that is not known");
+	fold_own(x, &a);
+	ok(index_content(x, a.hash, a.size) == at(x, "f"), "its content is here");
+	fold(x, &e);
+	ok(index_content(x, a.hash, a.size) == NULL, "altered: it is not any more");
+	ok(at(x, "f")->shown != NULL && at(x, "f")->sig.ino == 77,
+	   "the version is still the shown one");
+	ok(!index_settled(at(x, "f")) && at(x, "f")->todo, "and there is something to do");
+	fold(x, &e);
+	is_int(x->todo_count, 1, "said twice is said once");
+	fold_applied(x, "f", a.dot, APPLIED_SHOWN);
+	ok(index_content(x, a.hash, a.size) == at(x, "f") && index_settled(at(x, "f")),
+	   "APPLIED: the content is back");
+	fold(x, &e);
+	fold(x, &sig);
+	ok(index_content(x, a.hash, a.size) == at(x, "f") && index_settled(at(x, "f")),
+	   "SIG: the user put it back");
+	fold(x, &e);
+	fold_applied(x, "f", dot(0, 0), APPLIED_ABSENT);
+	ok(!at(x, "f")->altered, "gone is not altered");
+	fold_own(x, &d);
+	e.path = (const uint8_t *)"d";
+	fold(x, &e);
+	ok(!at(x, "d")->altered, "nor is a directory ever");
+	index_free(x);
+}
+
 #define ALIKE 20000
 
 static void
@@ -822,6 +865,7 @@ main(void)
 	moves();
 	moves_within_themselves();
 	signatures();
+	altered();
 	content();
 	store();
 	cursors();

@@ -82,7 +82,8 @@ differ_path(const struct pathent *a, const struct pathent *b)
 		return why;
 	if (!vv_eq(&a->actx, &b->actx))
 		return "an applied context";
-	if ((a->shown == NULL) != (b->shown == NULL) || a->shown_dir != b->shown_dir)
+	if ((a->shown == NULL) != (b->shown == NULL) || a->shown_dir != b->shown_dir ||
+	    a->altered != b->altered)
 		return "what is shown";
 	if (!sig_eq(&a->sig, &b->sig))
 		return "a signature";
@@ -377,6 +378,8 @@ play_odds(struct play *p)
 			    .sig = {.ino = p->hlc, .kind = KIND_FILE}};
 	uint64_t lo = 1 + pick(p, 30);
 
+	if (pick(p, 3) == 0)
+		sig.type = ENTRY_ALTERED;
 	switch (pick(p, 9)) {
 	case 0:
 		fold_set(p->x, ENTRY_VECTOR, 30 + pick(p, 3), lo, lo + pick(p, 4));
@@ -611,6 +614,21 @@ sizes(void)
 }
 
 static void
+altered(void)
+{
+	struct index *x = fold_index();
+	struct record r = rec("f", dot(1, 1), 9, KIND_FILE, 1);
+
+	fold_own(x, &r);
+	fold(x, &(struct entry){.type = ENTRY_ALTERED,
+				.path = (const uint8_t *)"f",
+				.path_len = 1,
+				.sig = {.ino = 5}});
+	same_again(x, "an altered file");
+	index_free(x);
+}
+
+static void
 everything_else(void)
 {
 	struct index *x = fold_index();
@@ -648,6 +666,7 @@ main(void)
 	shown_and_removed();
 	left_and_gaps();
 	sizes();
+	altered();
 	everything_else();
 	random_histories();
 	return tap_done();
