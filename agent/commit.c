@@ -37,6 +37,7 @@ struct commit {
 	void *snapshot_arg;
 	uint64_t (*wall_ms)(void *arg);
 	uint64_t compact_at;
+	bool compact_soon;
 };
 
 static void
@@ -90,7 +91,8 @@ compaction_due(const struct commit *c)
 				? i->snapshot_end
 				: COMMIT_COMPACT_BYTES_MIN / 2;
 
-	return c->snapshot != NULL && i->size > 2 * base && i->size > c->compact_at;
+	return c->snapshot != NULL &&
+	       (c->compact_soon || (i->size > 2 * base && i->size > c->compact_at));
 }
 
 static void
@@ -101,6 +103,7 @@ compact(struct commit *c)
 	if (!compaction_due(c))
 		return;
 	r = wal_compact(c->wal, c->wall_ms(c->snapshot_arg), c->snapshot, c->snapshot_arg);
+	c->compact_soon = false;
 	c->compact_at = r < 0 ? wal_info(c->wal)->size + COMMIT_COMPACT_BYTES_MIN : 0;
 }
 
@@ -157,6 +160,7 @@ append(struct commit *c)
 	}
 	take_batch(c);
 	if (c->writing.len == 0) {
+		compact(c);
 		wal_unlock(c->wal);
 		round_end(c);
 		return;
@@ -310,6 +314,13 @@ uint64_t
 commit_deadline(const struct commit *c)
 {
 	return c->state == PUT_OFF ? c->retry_ms : UINT64_MAX;
+}
+
+void
+commit_compact_soon(struct commit *c)
+{
+	c->compact_soon = true;
+	kick(c);
 }
 
 void

@@ -52,6 +52,8 @@ void commit_tick(struct commit *c, uint64_t now_ms);
 uint64_t commit_deadline(const struct commit *c);
 /* Compacts at the end of the next round if the file is over twice its live size and over
  * WAL_COMPACT_BYTES_MIN. */
+/* At the end of the next round, whatever the size. */
+void commit_compact_soon(struct commit *c);
 #define COMMIT_COMPACT_BYTES_MIN (16u * 1024 * 1024)
 void commit_compaction(struct commit *c, int (*snapshot)(void *arg, struct buf *out), void *arg,
 		       uint64_t (*wall_ms)(void *arg));

@@ -92,7 +92,11 @@ static int
 fold(void *arg, const struct entry *e)
 {
 	struct node *n = arg;
+	const struct wal_info *info = wal_info(n->wal);
 
+	/* The watcher has hashed every file: nothing is uncertain any more. */
+	if (e->type == ENTRY_SCANNED && info->salvaged && info->size >= info->snapshot_end)
+		n->rehashed = true;
 	return index_fold(n->index, e);
 }
 
@@ -237,6 +241,16 @@ node_close(struct node *n)
 	free(n);
 }
 
+/* Until it is compacted a salvaged WAL counts as one in which records may be missing. */
+static void
+end_salvage(struct node *n)
+{
+	if (!n->rehashed)
+		return;
+	n->rehashed = false;
+	commit_compact_soon(n->commit);
+}
+
 void
 node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 {
@@ -244,6 +258,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	n->wall_ms = wall;
 	commit_tick(n->commit, now_ms);
 	fetch_tick(n->fetch);
+	end_salvage(n);
 	brake_tick(n->brake);
 	apply_tick(n->apply);
 	store_tick(n->kept);

@@ -47,6 +47,7 @@ struct node {
 	uint64_t wall_ms;
 	uint64_t seed;  /* random numbers: node_random */
 	uint64_t store; /* this store's id */
+	bool rehashed;  /* after a salvage: the watcher has hashed every file */
 	int halted;     /* 0, or a negative errno of the root guard: nothing is applied */
 	char halt_text[256];
 	void *arg;                                             /* of the callbacks below */

@@ -159,6 +159,39 @@ exchange_durable(struct exchange *x, uint64_t lsn)
 
 /* ---- sending ---- */
 
+/* Tells the peer who runs an origin, once a session. */
+static int
+tell_origin(struct link *l, uint64_t id)
+{
+	const struct origin *o = index_origin(l->x->n->index, id);
+	struct msg m = {.type = MSG_ORIGIN, .origin = id};
+	int r;
+
+	if (vv_get(&l->origins, id) != 0)
+		return 0;
+	if (o != NULL) {
+		m.store = o->store;
+		memcpy(m.node, o->node, sizeof(m.node));
+	} else { /* a damaged WAL lost who ran it, and nobody knew: the records matter more */
+		m.store = l->x->n->store;
+		memcpy(m.node, l->x->n->conf->name, strlen(l->x->n->conf->name));
+	}
+	r = session_send(l->s, &m);
+	return r < 0 ? r : vv_add(&l->origins, (struct dot){id, 1});
+}
+
+/* A node whose WAL was damaged may have records of origins that it knows no more: it is told first.
+ */
+static void
+tell_all_origins(struct link *l)
+{
+	const struct index *x = l->x->n->index;
+
+	for (size_t i = 0; i < x->norigins; i++)
+		if (tell_origin(l, x->origins[i].id) < 0)
+			return; /* it goes before the first record then */
+}
+
 void
 link_opened(struct link *l, bool same)
 {
@@ -173,28 +206,12 @@ link_opened(struct link *l, bool same)
 			return;
 	} else {
 		dotset_clear(&l->told);
+		tell_all_origins(l);
 		if (session_send_set(l->s, &(struct msg){.type = MSG_SEEN}, &x->have) == 0)
 			(void)exchange_must(x, dotset_copy(&l->told, &x->have));
 	}
 	if (session_send_set(l->s, &(struct msg){.type = MSG_ACK, .reset = true}, &x->acked) == 0)
 		(void)exchange_must(x, dotset_copy(&l->told_acked, &x->acked));
-}
-
-/* Tells the peer who runs an origin, once a session. */
-static int
-tell_origin(struct link *l, uint64_t id)
-{
-	const struct origin *o = index_origin(l->x->n->index, id);
-	struct msg m = {.type = MSG_ORIGIN, .origin = id};
-	int r;
-
-	if (vv_get(&l->origins, id) != 0)
-		return 0;
-	assert(o != NULL);
-	m.store = o->store;
-	memcpy(m.node, o->node, sizeof(m.node));
-	r = session_send(l->s, &m);
-	return r < 0 ? r : vv_add(&l->origins, (struct dot){id, 1});
 }
 
 /* Small content goes with its record, if it is here and unchanged. Returns malloc'ed bytes or NULL.
@@ -250,6 +267,13 @@ peek(const struct index *x, const struct index_cursor *c, uint64_t upto)
 	return i != NULL && i->lsn <= upto ? i : NULL;
 }
 
+/* A peer has just said who runs it; that is not folded yet. */
+static bool
+introduced_soon(const struct exchange *x, uint64_t origin)
+{
+	return index_origin(x->n->index, origin) == NULL && vv_get(&x->origins_put, origin) != 0;
+}
+
 /* Walks one cursor as far as it may go. True: it stands at `upto` (nothing is left before it). */
 static bool
 walk(struct link *l, struct index_cursor *c, uint64_t upto, bool own_only)
@@ -261,6 +285,8 @@ walk(struct link *l, struct index_cursor *c, uint64_t upto, bool own_only)
 		bool send = !dotset_has(&l->peer->seen, i->r->dot) &&
 			    (!own_only || index_own(x, i->r->dot.origin));
 
+		if (send && introduced_soon(l->x, i->r->dot.origin))
+			return false;
 		if (send && (!session_has_room(l->s) || send_record(l, i) < 0))
 			return false;
 		(void)index_cursor_next(x, c);

@@ -20,6 +20,7 @@
 #include "conf/random.h"
 #include "proto/path.h"
 #include "proto/walfile.h"
+#include "watcher/rehash.h"
 #include "watcher/rounds.h"
 #include "watcher/scan.h"
 
@@ -49,11 +50,13 @@ struct watcher {
 	struct moves *moves;
 	struct scan *scan;
 	struct rounds *rounds;
+	struct rehash *rehash; /* after a salvage, until all is hashed; else NULL */
 	struct author author;
 	struct loop_timer timer;
 	int wal_wd, lock;
 	uint64_t started_ms, rescan_ms, report_ms, guard_ms;
 	uint64_t events, overflows;
+	bool salvaged; /* of the WAL records may be missing, and the files were not hashed since */
 	bool stopping, polled_told;
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
 };
@@ -163,7 +166,10 @@ static int
 fold(void *arg, const struct entry *e)
 {
 	struct watcher *w = arg;
+	const struct wal_info *info = wal_info(w->wal);
 
+	if (e->type == ENTRY_SCANNED && info->size >= info->snapshot_end)
+		w->salvaged = false;
 	return index_fold(w->index, e);
 }
 
@@ -229,13 +235,14 @@ may_log(void *arg)
 }
 
 /* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted
- * and not added again. */
+ * and not added again; and so does the first one with a salvaged WAL. */
 static bool
 may_start(void *arg)
 {
 	struct watcher *w = arg;
 
-	if (!w->author.import || (w->conf->peer_count == 0 && w->index->nmembers <= 1))
+	if ((!w->author.import && !w->salvaged) ||
+	    (w->conf->peer_count == 0 && w->index->nmembers <= 1))
 		return true;
 	return w->index->exchanged || loop_now_ms(w->loop) - w->started_ms >= FIRST_EXCHANGE_MS;
 }
@@ -298,6 +305,31 @@ tell_polled(struct watcher *w)
 	    log_u("needed", watch_count(w->watch) + watch_polled(w->watch)), log_u("limit", max));
 }
 
+/* With a salvaged WAL a signature proves nothing: the record of what it was taken of may be lost.
+ */
+static void
+hash_again(struct watcher *w, uint64_t now)
+{
+	if (!w->salvaged || !may_start(w) || scan_running(w->scan) || w->author.import)
+		return;
+	if (w->rehash == NULL) {
+		w->rehash = rehash_new(w->index, w->dirty, w->conf->scrub_rate);
+		if (w->rehash == NULL) {
+			on_fatal(w, "out of memory", -ENOMEM);
+			return;
+		}
+		LOG(w->log, LOG_INFO, "rehash.start",
+		    "the WAL was salvaged: every file is hashed again");
+	}
+	if (!rehash_turn(w->rehash, now))
+		return;
+	rehash_free(w->rehash);
+	w->rehash = NULL;
+	w->salvaged = false;
+	rounds_rehashed(w->rounds, w->index->files);
+	LOG(w->log, LOG_INFO, "rehash.done", "every file was hashed again");
+}
+
 static void
 turn(void *arg)
 {
@@ -321,10 +353,13 @@ turn(void *arg)
 		tell_polled(w);
 		rounds_scanned(w->rounds, scan_done_names(w->scan));
 	}
+	hash_again(w, now);
 	watch_wal(w);
 	rounds_turn(w->rounds, now, clock_wall_ms(), clock_wall_ns());
 	report(w, now);
 	at = rounds_deadline(w->rounds);
+	if (w->rehash != NULL && rehash_deadline(w->rehash) < at)
+		at = rehash_deadline(w->rehash);
 	at = at < now + GUARD_MS ? at : now + GUARD_MS;
 	loop_timer_set(w->loop, &w->timer, more ? now : at);
 }
@@ -416,10 +451,13 @@ open_wal(struct watcher *w)
 		return r;
 	w->index = index_new(random_u64(), w->conf->name);
 	w->wal = wal_new(&dev, &user);
+	w->salvaged = true;
 	r = w->index != NULL && w->wal != NULL ? wal_open(w->wal) : -ENOMEM;
 	if (r < 0)
 		snprintf(w->err, sizeof(w->err), "%s/wal: cannot be opened: %s", w->conf->state,
 			 strerror(-r));
+	else
+		w->salvaged = w->salvaged && wal_info(w->wal)->salvaged;
 	return r;
 }
 
@@ -498,6 +536,7 @@ close_all(struct watcher *w)
 {
 	work_free(w->work);
 	rounds_free(w->rounds);
+	rehash_free(w->rehash);
 	scan_free(w->scan);
 	watch_free(w->watch);
 	moves_free(w->moves);

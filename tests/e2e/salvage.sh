@@ -62,5 +62,6 @@ for round in $(seq "$ROUNDS"); do
 	check "round $round: digests are equal" same_digests n1 n2 n3
 	check_soon "round $round: what was written while it was down is everywhere" test -s "$(media n2)/away-$round"
 done
+check_soon "hashed again, and over with it" bash -c "grep -q rehash.done '$T'/lab/n3/log/watcher.log"
 check "no agent ended by itself" bash -c "! grep -hE 'fatal|ssertion' '$T'/lab/n*/log/agent.log '$T'/lab/n*/log/watcher.log"
 done_testing
