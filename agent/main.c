@@ -47,6 +47,8 @@ struct agent {
 	struct control *control;
 	struct loop_timer timer;
 	uint64_t guard_ms;
+	uint64_t generation; /* of the WAL that is watched */
+	int wal_wd;
 	int lock;
 	bool stopping;
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
@@ -71,6 +73,39 @@ guard(struct agent *a)
 }
 
 static void
+on_fatal(void *arg, const char *what, int error)
+{
+	struct agent *a = arg;
+
+	LOG(a->log, LOG_ERROR, "fatal", what, log_err(error));
+	a->stopping = true;
+	loop_stop(a->loop, EXIT_FAILED);
+}
+
+/* After a compaction another file has the name: what the watcher appends goes there. */
+static int
+follow_wal(struct agent *a)
+{
+	char path[4096];
+	int wd;
+
+	if (a->wal_wd >= 0 && a->generation == wal_info(a->node->wal)->generation)
+		return 0;
+	snprintf(path, sizeof(path), "%s/wal", a->conf->state);
+	wd = notify_add(a->notify, path, NOTIFY_MODIFY);
+	if (wd < 0) {
+		snprintf(a->err, sizeof(a->err), "%s: cannot be watched: %s", path, strerror(-wd));
+		return wd;
+	}
+	if (a->wal_wd >= 0 && wd != a->wal_wd)
+		(void)notify_rm(a->notify, a->wal_wd);
+	a->wal_wd = wd;
+	a->generation = wal_info(a->node->wal)->generation;
+	node_wal_changed(a->node); /* what came before the watch */
+	return 0;
+}
+
+static void
 turn(void *arg)
 {
 	struct agent *a = arg;
@@ -80,6 +115,10 @@ turn(void *arg)
 		return;
 	guard(a);
 	node_tick(a->node, clock_mono_ms(), clock_wall_ms());
+	if (follow_wal(a) < 0) {
+		on_fatal(a, a->err, -EIO);
+		return;
+	}
 	links_turn(a->links);
 	control_turn(a->control);
 	at = node_deadline(a->node);
@@ -112,16 +151,6 @@ on_notify(void *arg, uint32_t events)
 	(void)events;
 	(void)notify_read(a->notify, on_notify_event, a);
 	node_wal_changed(a->node);
-}
-
-static void
-on_fatal(void *arg, const char *what, int error)
-{
-	struct agent *a = arg;
-
-	LOG(a->log, LOG_ERROR, "fatal", what, log_err(error));
-	a->stopping = true;
-	loop_stop(a->loop, EXIT_FAILED);
 }
 
 static void
@@ -193,7 +222,6 @@ take_lock(struct agent *a)
 static int
 watch_wal(struct agent *a)
 {
-	char path[4096];
 	int r;
 
 	a->notify = notify_new();
@@ -202,13 +230,11 @@ watch_wal(struct agent *a)
 			 "no inotify instance: raise fs.inotify.max_user_instances");
 		return -EMFILE;
 	}
-	snprintf(path, sizeof(path), "%s/wal", a->conf->state);
-	r = notify_add(a->notify, path, NOTIFY_MODIFY);
-	if (r >= 0)
-		r = loop_fd_add(a->loop, notify_fd(a->notify), EPOLLIN, on_notify, a);
+	r = loop_fd_add(a->loop, notify_fd(a->notify), EPOLLIN, on_notify, a);
 	if (r < 0)
-		snprintf(a->err, sizeof(a->err), "%s: cannot be watched: %s", path, strerror(-r));
-	return r;
+		snprintf(a->err, sizeof(a->err), "%s/wal: cannot be watched: %s", a->conf->state,
+			 strerror(-r));
+	return r < 0 ? r : follow_wal(a);
 }
 
 static int
@@ -372,7 +398,7 @@ main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
-	struct agent a = {.lock = -1};
+	struct agent a = {.lock = -1, .wal_wd = -1};
 	const char *given = NULL;
 	int c, code;
 

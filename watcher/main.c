@@ -204,6 +204,8 @@ watch_wal(struct watcher *w)
 	if (w->wal_wd >= 0)
 		(void)notify_rm(w->notify, w->wal_wd);
 	w->wal_wd = wd;
+	if (w->rounds != NULL)
+		rounds_poke(w->rounds); /* what came before the watch */
 }
 
 /* ---- what rounds ask ---- */
