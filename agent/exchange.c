@@ -13,6 +13,7 @@
 
 #include "agent/apply.h"
 #include "agent/fetch.h"
+#include "agent/merge.h"
 #include "agent/serve.h"
 
 /* Every allocation that fails in a set ends the process: the sets are what correctness rests on. */
@@ -189,6 +190,7 @@ exchange_closed(struct link *l, const char *why)
 	*at = l->next;
 	peer_unlinked(l, why);
 	asks_fail(l);
+	merge_link_closed(x->n->merge, l);
 	fetch_link_closed(x->n->fetch, l);
 	serve_link_closed(x->n->serve, l);
 	index_cursor_end(x->n->index, &l->own);
@@ -262,6 +264,7 @@ opened(struct link *l, const struct msg *hello)
 	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled",
 	    log_s("peer", p->name));
 	link_opened(l, hello->digest == l->digest);
+	merge_link_opened(x->n->merge, p);
 	fetch_peers_changed(x->n->fetch);
 	apply_peers_changed(x->n->apply);
 }
@@ -322,6 +325,8 @@ exchange_on_ask(struct exchange *x, exchange_asked f, void *arg)
 static void
 got_ask(struct link *l, const struct msg *m)
 {
+	if (merge_asked(l->x->n->merge, l, m->id, m->what, m->bytes, m->len))
+		return;
 	if (l->x->asked != NULL)
 		l->x->asked(l->x->asked_arg, l, m->id, m->what, m->bytes, m->len);
 	else

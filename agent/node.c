@@ -11,9 +11,11 @@
 
 #include "agent/apply.h"
 #include "agent/brake.h"
+#include "agent/collect.h"
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
+#include "agent/merge.h"
 #include "agent/serve.h"
 #include "agent/store.h"
 #include "agent/syncer.h"
@@ -143,8 +145,11 @@ make_parts(struct node *n)
 	n->apply = apply_new(n);
 	n->kept = store_new(n);
 	n->brake = brake_new(n);
+	n->merge = merge_new(n);
+	n->collect = collect_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
-	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL)
+	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
+	    n->merge == NULL || n->collect == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
@@ -226,6 +231,8 @@ node_close(struct node *n)
 	if (n == NULL)
 		return;
 	exchange_free(n->exchange);
+	merge_free(n->merge);
+	collect_free(n->collect);
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
@@ -263,6 +270,8 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	apply_tick(n->apply);
 	store_tick(n->kept);
 	serve_tick(n->serve);
+	merge_tick(n->merge);
+	collect_tick(n->collect);
 	exchange_tick(n->exchange);
 }
 
@@ -280,6 +289,8 @@ node_deadline(const struct node *n)
 	at = earlier(at, apply_deadline(n->apply));
 	at = earlier(at, store_deadline(n->kept));
 	at = earlier(at, brake_deadline(n->brake));
+	at = earlier(at, merge_deadline(n->merge));
+	at = earlier(at, collect_deadline(n->collect));
 	at = earlier(at, serve_deadline(n->serve));
 	return earlier(at, exchange_deadline(n->exchange));
 }

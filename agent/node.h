@@ -19,6 +19,8 @@ struct serve;    /* serve.h: content for peers that ask */
 struct fetch;    /* fetch.h: content from this node or from peers, into the stage */
 struct apply;    /* apply.h: the tree is made to show what the index wants */
 struct store;    /* store.h: displaced versions and their expiry */
+struct merge;    /* merge.h: whole states compared and merged */
+struct collect;  /* collect.h: old tombstones go */
 struct brake;    /* brake.h: mass deletes are held */
 
 /*
@@ -42,6 +44,8 @@ struct node {
 	struct apply *apply;
 	struct store *kept;
 	struct brake *brake;
+	struct merge *merge;
+	struct collect *collect;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	uint64_t now_ms;
 	uint64_t wall_ms;

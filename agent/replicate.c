@@ -11,6 +11,7 @@
 #include "agent/commit.h"
 #include "agent/exchange_internal.h"
 #include "agent/fetch.h"
+#include "agent/merge.h"
 #include "agent/serve.h"
 
 #define MARK_EVERY_MS 5 /* a finer grain of the relay delay is of no use */
@@ -153,6 +154,7 @@ exchange_durable(struct exchange *x, uint64_t lsn)
 			l->sets_due = true;
 			link_pump(l);
 		}
+	merge_durable(x->n->merge);
 	if (acked && x->n->acked != NULL)
 		x->n->acked(x->n->arg);
 }
@@ -362,6 +364,9 @@ link_pump(struct link *l)
 	complete = walk(l, &l->own, x->durable, true);
 	complete = walk(l, &l->relay, relay, false) && complete;
 	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;
+	/* What a peer lacks of our floor no record will tell it: it takes over our whole state
+	 * first (merge.h). */
+	complete = complete && dotset_subset(&x->n->index->floor, &l->peer->seen);
 	if (complete)
 		l->catching_up = false;
 	if (l->sets_due && x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
