@@ -10,6 +10,7 @@
 
 #include "agent/commit.h"
 #include "agent/exchange_internal.h"
+#include "agent/scrub.h"
 
 #define PART_BYTES (128u * 1024)
 #define RETRY_MS 1000
@@ -417,6 +418,7 @@ mismatch(struct pull *p)
 		return;
 	}
 	p->merged_ms = n->now_ms;
+	scrub_now(n->scrub); /* a disk may be the reason */
 	p->floor = false;
 	p->phase = STATE;
 	(void)ask(p, MERGE_STATE, NULL, 0);

@@ -16,6 +16,7 @@
 #include "agent/exchange.h"
 #include "agent/fetch.h"
 #include "agent/merge.h"
+#include "agent/scrub.h"
 #include "agent/serve.h"
 #include "agent/store.h"
 #include "agent/syncer.h"
@@ -146,10 +147,11 @@ make_parts(struct node *n)
 	n->kept = store_new(n);
 	n->brake = brake_new(n);
 	n->merge = merge_new(n);
+	n->scrub = scrub_new(n);
 	n->collect = collect_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
-	    n->merge == NULL || n->collect == NULL)
+	    n->merge == NULL || n->scrub == NULL || n->collect == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
@@ -232,6 +234,7 @@ node_close(struct node *n)
 		return;
 	exchange_free(n->exchange);
 	merge_free(n->merge);
+	scrub_free(n->scrub);
 	collect_free(n->collect);
 	apply_free(n->apply);
 	fetch_free(n->fetch);
@@ -271,6 +274,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	store_tick(n->kept);
 	serve_tick(n->serve);
 	merge_tick(n->merge);
+	scrub_tick(n->scrub);
 	collect_tick(n->collect);
 	exchange_tick(n->exchange);
 }
@@ -290,6 +294,7 @@ node_deadline(const struct node *n)
 	at = earlier(at, store_deadline(n->kept));
 	at = earlier(at, brake_deadline(n->brake));
 	at = earlier(at, merge_deadline(n->merge));
+	at = earlier(at, scrub_deadline(n->scrub));
 	at = earlier(at, collect_deadline(n->collect));
 	at = earlier(at, serve_deadline(n->serve));
 	return earlier(at, exchange_deadline(n->exchange));

@@ -21,6 +21,7 @@ struct apply;    /* apply.h: the tree is made to show what the index wants */
 struct store;    /* store.h: displaced versions and their expiry */
 struct merge;    /* merge.h: whole states compared and merged */
 struct collect;  /* collect.h: old tombstones go */
+struct scrub;    /* scrub.h: files are read again from time to time */
 struct brake;    /* brake.h: mass deletes are held */
 
 /*
@@ -45,6 +46,7 @@ struct node {
 	struct store *kept;
 	struct brake *brake;
 	struct merge *merge;
+	struct scrub *scrub;
 	struct collect *collect;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	uint64_t now_ms;

@@ -20,6 +20,7 @@
 #include "agent/fetch.h"
 #include "agent/members.h"
 #include "agent/restore.h"
+#include "agent/scrub.h"
 #include "conf/hash.h"
 #include "proto/hlc.h"
 
@@ -336,6 +337,18 @@ verb_shown(struct request *q)
 		verb_end(q, CONTROL_OK, "%s", "");
 }
 
+/* ---- scrub: paths that somebody found to differ, or everything ---- */
+
+static void
+verb_scrub(struct request *q)
+{
+	for (size_t i = 1; i < q->nwords; i++)
+		scrub_path(q->node->scrub, q->words[i], strlen(q->words[i]));
+	if (q->nwords == 1)
+		scrub_now(q->node->scrub);
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
 /* ---- pause, resume, reload, authorize ---- */
 
 static void
@@ -464,14 +477,15 @@ verb_authorize(struct request *q)
 /* ---- the table ---- */
 
 static const struct verb verbs[] = {
-	{"status", true, verb_status},       {"wait", true, verb_wait},
-	{"peers", true, verb_peers},         {"log", true, verb_log},
-	{"history", true, verb_history},     {"pending", true, verb_pending},
-	{"errors", true, verb_errors},       {"whohas", true, verb_whohas},
-	{"explain", true, verb_explain},     {"shown", true, verb_shown},
-	{"conflicts", true, verb_conflicts}, {"trash", true, verb_trash},
-	{"pause", false, verb_pause},        {"resume", false, verb_resume},
-	{"reload", false, verb_reload},      {"authorize", false, verb_authorize},
+	{"status", true, verb_status},        {"wait", true, verb_wait},
+	{"peers", true, verb_peers},          {"log", true, verb_log},
+	{"history", true, verb_history},      {"pending", true, verb_pending},
+	{"errors", true, verb_errors},        {"whohas", true, verb_whohas},
+	{"explain", true, verb_explain},      {"shown", true, verb_shown},
+	{"conflicts", true, verb_conflicts},  {"trash", true, verb_trash},
+	{"pause", false, verb_pause},         {"resume", false, verb_resume},
+	{"scrub", false, verb_scrub},         {"reload", false, verb_reload},
+	{"authorize", false, verb_authorize},
 };
 
 const struct verb *
