@@ -15,6 +15,7 @@
 #include "agent/fetch.h"
 #include "agent/merge.h"
 #include "agent/serve.h"
+#include "agent/witness.h"
 
 /* Every allocation that fails in a set ends the process: the sets are what correctness rests on. */
 bool
@@ -544,8 +545,20 @@ exchange_new(struct node *n)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 
-	if (x != NULL)
-		x->n = n;
+	if (x == NULL)
+		return NULL;
+	x->n = n;
+	x->witness = witness_new(node_random(n));
+	if (x->witness == NULL) {
+		free(x);
+		return NULL;
+	}
+	for (size_t i = 0; i < n->index->norigins; i++)
+		if (n->index->origins[i].frozen)
+			(void)exchange_must(
+				x, vv_add(&x->frozen, (struct dot){n->index->origins[i].id, 1}));
+	for (const struct irec *i = n->index->log_first; i != NULL; i = i->log_next)
+		(void)witness_saw(x->witness, i->r);
 	return x;
 }
 
@@ -566,6 +579,8 @@ exchange_free(struct exchange *x)
 	dotset_free(&x->have);
 	dotset_free(&x->acked);
 	dotset_free(&x->incoming);
+	vv_free(&x->frozen);
+	witness_free(x->witness);
 	vv_free(&x->origins_put);
 	free(x);
 }

@@ -46,6 +46,7 @@ on_record(void *arg, struct irec *rec, bool own)
 	struct node *n = arg;
 
 	brake_record(n->brake, rec, own);
+	exchange_record(n->exchange, rec->r, own);
 }
 
 static void

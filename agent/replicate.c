@@ -13,6 +13,7 @@
 #include "agent/fetch.h"
 #include "agent/merge.h"
 #include "agent/serve.h"
+#include "agent/witness.h"
 
 #define MARK_EVERY_MS 5 /* a finer grain of the relay delay is of no use */
 
@@ -443,25 +444,31 @@ link_got_origin(struct link *l, const struct msg *m)
 						 .name_len = strlen(m->node)});
 }
 
-/* One dot, two records: somebody's disk or memory lies, or worse. Both stay where they are; a
- * person must look. */
+/* One dot, two records: somebody's disk or memory lies, or a running machine was copied. What is
+ * here stays; nothing more is taken of that origin, and a person must look. */
 static void
-check_equivocation(struct link *l, const struct msg *m)
+freeze(struct exchange *x, const char *peer, const struct record *r)
 {
-	struct node *n = l->x->n;
-	const struct pathent *e = index_find(n->index, m->rec.path, m->rec.path_len);
-	const struct irec *i = e != NULL ? index_record(e, m->rec.dot) : NULL;
+	struct node *n = x->n;
 	char dot[DOT_TEXT_BYTES];
 
-	if (i == NULL || (memcmp(i->r->hash, m->rec.hash, RECORD_HASH_BYTES) == 0 &&
-			  i->r->kind == m->rec.kind && i->r->hlc == m->rec.hlc))
+	dot_text(r->dot, dot);
+	LOG(n->log, LOG_ERROR, "record.equivocation",
+	    "one dot names two different records: nothing more is taken of that origin",
+	    log_s("peer", peer), log_s("dot", dot), log_b("path", r->path, r->path_len));
+	errors_add(n->errors, n->wall_ms, peer, "equivocation", r->path, r->path_len,
+		   "one dot names two different records: nothing more is taken of its origin");
+	if (vv_get(&x->frozen, r->dot.origin) != 0 ||
+	    !exchange_must(x, vv_add(&x->frozen, (struct dot){r->dot.origin, 1})))
 		return;
-	dot_text(m->rec.dot, dot);
-	LOG(n->log, LOG_ERROR, "record.equivocation", "one dot names two different records",
-	    log_s("peer", l->peer->name), log_s("dot", dot),
-	    log_b("path", m->rec.path, m->rec.path_len));
-	errors_add(n->errors, n->wall_ms, l->peer->name, "protocol", m->rec.path, m->rec.path_len,
-		   "one dot names two different records");
+	commit_put(n->commit, &(struct entry){.type = ENTRY_FROZEN, .num = r->dot.origin});
+}
+
+void
+exchange_record(struct exchange *x, const struct record *r, bool own)
+{
+	if (own && !witness_saw(x->witness, r))
+		freeze(x, "", r);
 }
 
 void
@@ -474,10 +481,14 @@ link_got_record(struct link *l, const struct msg *m)
 		return;
 	if (m->inlined)
 		l->peer->inline_in += m->len;
-	if (dotset_has(&x->n->index->have, dot) || dotset_has(&x->incoming, dot)) {
-		check_equivocation(l, m);
-		return; /* here already, superseded, or collected */
+	if (vv_get(&x->frozen, dot.origin) != 0)
+		return;
+	if (!witness_saw(x->witness, &m->rec)) {
+		freeze(x, l->peer->name, &m->rec);
+		return;
 	}
+	if (dotset_has(&x->n->index->have, dot) || dotset_has(&x->incoming, dot))
+		return; /* here already, superseded, or collected */
 	if (index_origin(x->n->index, dot.origin) == NULL &&
 	    vv_get(&x->origins_put, dot.origin) == 0) {
 		broken(l, "a record of an origin that was not introduced");
@@ -490,6 +501,21 @@ link_got_record(struct link *l, const struct msg *m)
 	commit_put(x->n->commit, &(struct entry){.type = ENTRY_KNOWN, .rec = m->rec});
 }
 
+/* What was not taken is not held, whoever vouches for it. */
+static bool
+without_frozen(struct link *l)
+{
+	struct dotset frozen = {0};
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < l->x->frozen.n; i++)
+		r = dotset_add_range(&frozen, l->x->frozen.e[i].origin, 1, DOT_SEQ_MAX);
+	if (r == 0)
+		r = dotset_minus(&l->upto, &frozen);
+	dotset_free(&frozen);
+	return exchange_must(l->x, r);
+}
+
 void
 link_got_upto(struct link *l, const struct msg *m)
 {
@@ -498,7 +524,7 @@ link_got_upto(struct link *l, const struct msg *m)
 
 	if (!join_spans(l, &l->upto, m) || !m->last)
 		return;
-	if (!exchange_must(x, dotset_join(&l->peer->seen, &l->upto)) ||
+	if (!exchange_must(x, dotset_join(&l->peer->seen, &l->upto)) || !without_frozen(l) ||
 	    !exchange_must(x, dotset_copy(&known, &x->n->index->have)) ||
 	    !exchange_must(x, dotset_join(&known, &x->incoming)))
 		return;
