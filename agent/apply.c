@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/brake.h"
 #include "agent/recover.h"
 #include "agent/task.h"
 
@@ -139,7 +140,7 @@ wanted_match(const void *item, const void *key)
 static void
 want_content(struct apply *a, struct task *t, const struct record *r)
 {
-	if (t->wants || r->kind != KIND_FILE || r->size == 0)
+	if (t->wants || r->kind != KIND_FILE)
 		return;
 	memcpy(t->content, r->hash, RECORD_HASH_BYTES);
 	t->wants = map_add(&a->wanted, bytes_get_u64(t->content), t) == 0;
@@ -153,16 +154,31 @@ want_no_more(struct apply *a, struct task *t)
 	t->wants = false;
 }
 
+/* A file that is to be here and is not. */
+static void
+want(struct apply *a, struct task *t)
+{
+	struct irec *rec;
+
+	if (t->ent->shown == NULL && index_want(t->ent, &rec) == WANT_RECORD)
+		want_content(a, t, rec->r);
+}
+
 static bool
 wanted_elsewhere(const struct apply *a, struct task *t, const struct plan *p)
 {
 	const struct irec *shown = t->ent->shown;
 
 	if (shown == NULL || p->what != PLAN_ACT || p->action != ACTION_TAKE || p->room ||
-	    shown->r->kind != KIND_FILE || t->holds >= HOLDS_MAX)
+	    shown->r->kind != KIND_FILE || shown->r->size == 0 || t->holds >= HOLDS_MAX)
 		return false;
-	return map_find(&a->wanted, bytes_get_u64(shown->r->hash), wanted_match, shown->r->hash) !=
-	       NULL;
+	return apply_wants(a, shown->r->hash);
+}
+
+bool
+apply_wants(const struct apply *a, const uint8_t hash[RECORD_HASH_BYTES])
+{
+	return map_find(&a->wanted, bytes_get_u64(hash), wanted_match, hash) != NULL;
 }
 
 static void
@@ -211,10 +227,14 @@ apply_todo(struct apply *a, struct pathent *ent)
 	struct task *t = ent->work;
 
 	if (t == NULL) {
-		if (task_new(a, ent) == NULL)
+		t = task_new(a, ent);
+		if (t == NULL)
 			a->n->fatal(a->n->arg, "out of memory", -ENOMEM);
+		else
+			want(a, t);
 		return;
 	}
+	want(a, t);
 	if (t->dropping && ent->intent == NULL) { /* our own doing: back-off goes on */
 		t->dropping = false;
 		if (t->state != TASK_WAITING || t->reason != REASON_MOVED)
@@ -321,6 +341,14 @@ blocked_reason(const struct apply *a)
 	return NULL;
 }
 
+static enum brake_verdict
+ask_brake(const struct apply *a, const struct plan *p, uint64_t *retry_ms)
+{
+	if (p->what != PLAN_ACT || p->action != ACTION_TAKE || p->rec == NULL || p->room)
+		return BRAKE_GO;
+	return brake_ask(a->n->brake, p->rec, retry_ms);
+}
+
 static void
 consider(struct apply *a, struct task *t)
 {
@@ -328,12 +356,11 @@ consider(struct apply *a, struct task *t)
 	bool ignored = node_ignored(a->n, ent->path, ent->path_len, false);
 	struct plan p = plan_path(a->n->index, ent, ignored);
 	const char *why = blocked_reason(a);
-	struct irec *want;
+	uint64_t retry_ms = 0;
 
 	queue_del(&a->ready, t);
 	t->state = TASK_ACTIVE; /* in no queue */
-	if (ent->shown == NULL && index_want(ent, &want) == WANT_RECORD)
-		want_content(a, t, want->r);
+	want(a, t);
 	if (p.what == PLAN_NOTHING) {
 		wake_relatives(a, ent);
 		task_free(a, t);
@@ -352,7 +379,18 @@ consider(struct apply *a, struct task *t)
 	} else if (p.what == PLAN_HELD) {
 		make_wait(a, t, UINT64_MAX, REASON_HELD);
 	} else {
-		start(a, t, &p, ignored);
+		switch (ask_brake(a, &p, &retry_ms)) {
+		case BRAKE_GO:
+			start(a, t, &p, ignored);
+			break;
+		case BRAKE_WAIT:
+			make_wait(a, t, retry_ms,
+				  "one of many deletes: waits for the last of them");
+			break;
+		case BRAKE_HELD:
+			make_wait(a, t, UINT64_MAX, REASON_HELD);
+			break;
+		}
 	}
 }
 

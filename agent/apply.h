@@ -22,6 +22,8 @@ uint64_t apply_deadline(const struct apply *a);
 /* Try everything that waits for a retry now: resume, a peer came, there is room again. */
 void apply_kick(struct apply *a);
 size_t apply_active(const struct apply *a);
+/* Will a file with this content be placed somewhere? */
+bool apply_wants(const struct apply *a, const uint8_t hash[RECORD_HASH_BYTES]);
 
 /* Why a path is not settled, for `pending` and `explain`. */
 struct apply_state {

@@ -37,6 +37,7 @@ struct commit {
 	void *snapshot_arg;
 	uint64_t (*wall_ms)(void *arg);
 	uint64_t compact_at; /* not before the file is so large */
+	bool compact_soon;   /* whatever its size */
 	bool compacting;
 	struct buf piece; /* of the live state, on its way to the new generation */
 };
@@ -95,7 +96,8 @@ compaction_due(const struct commit *c)
 				? i->snapshot_end
 				: COMMIT_COMPACT_BYTES_MIN / 2;
 
-	return c->snapshot != NULL && i->size > 2 * base && i->size > c->compact_at;
+	return c->snapshot != NULL &&
+	       (c->compact_soon || (i->size > 2 * base && i->size > c->compact_at));
 }
 
 /* The end of a round, under the lock: is it time? */
@@ -104,6 +106,7 @@ compact_begin(struct commit *c)
 {
 	if (!compaction_due(c))
 		return;
+	c->compact_soon = false;
 	c->compacting = wal_compact_begin(c->wal, c->wall_ms(c->snapshot_arg)) == 0;
 	c->compact_at = c->compacting ? 0 : wal_info(c->wal)->size + COMMIT_COMPACT_BYTES_MIN;
 }
@@ -266,6 +269,7 @@ append(struct commit *c)
 	}
 	take_batch(c);
 	if (c->writing.len == 0) {
+		compact_begin(c);
 		wal_unlock(c->wal);
 		round_end(c);
 		return;
@@ -428,6 +432,13 @@ uint64_t
 commit_deadline(const struct commit *c)
 {
 	return c->state == PUT_OFF ? c->retry_ms : UINT64_MAX;
+}
+
+void
+commit_compact_soon(struct commit *c)
+{
+	c->compact_soon = true;
+	kick(c);
 }
 
 void

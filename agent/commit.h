@@ -61,6 +61,8 @@ uint64_t commit_deadline(const struct commit *c);
  * rename. snapshot gives the next piece; first: from the beginning; leaves it empty at the end.
  */
 #define COMMIT_COMPACT_BYTES_MIN (16u * 1024 * 1024)
+/* At the end of the next round, whatever the size. */
+void commit_compact_soon(struct commit *c);
 void commit_compaction(struct commit *c, int (*snapshot)(void *arg, bool first, struct buf *out),
 		       void *arg, uint64_t (*wall_ms)(void *arg));
 

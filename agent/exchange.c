@@ -13,7 +13,9 @@
 
 #include "agent/apply.h"
 #include "agent/fetch.h"
+#include "agent/merge.h"
 #include "agent/serve.h"
+#include "agent/witness.h"
 
 /* Every allocation that fails in a set ends the process: the sets are what correctness rests on. */
 bool
@@ -189,6 +191,7 @@ exchange_closed(struct link *l, const char *why)
 	*at = l->next;
 	peer_unlinked(l, why);
 	asks_fail(l);
+	merge_link_closed(x->n->merge, l);
 	fetch_link_closed(x->n->fetch, l);
 	serve_link_closed(x->n->serve, l);
 	index_cursor_end(x->n->index, &l->own);
@@ -262,6 +265,7 @@ opened(struct link *l, const struct msg *hello)
 	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled",
 	    log_s("peer", p->name));
 	link_opened(l, hello->digest == l->digest);
+	merge_link_opened(x->n->merge, p);
 	fetch_peers_changed(x->n->fetch);
 	apply_peers_changed(x->n->apply);
 }
@@ -322,6 +326,8 @@ exchange_on_ask(struct exchange *x, exchange_asked f, void *arg)
 static void
 got_ask(struct link *l, const struct msg *m)
 {
+	if (merge_asked(l->x->n->merge, l, m->id, m->what, m->bytes, m->len))
+		return;
 	if (l->x->asked != NULL)
 		l->x->asked(l->x->asked_arg, l, m->id, m->what, m->bytes, m->len);
 	else
@@ -544,6 +550,17 @@ exchange_new(struct node *n)
 		return NULL;
 	x->n = n;
 	x->seed = node_random(n);
+	x->witness = witness_new(node_random(n));
+	if (x->witness == NULL) {
+		free(x);
+		return NULL;
+	}
+	for (size_t i = 0; i < n->index->norigins; i++)
+		if (n->index->origins[i].frozen)
+			(void)exchange_must(
+				x, vv_add(&x->frozen, (struct dot){n->index->origins[i].id, 1}));
+	for (const struct irec *i = n->index->log_first; i != NULL; i = i->log_next)
+		(void)witness_saw(x->witness, i->r);
 	return x;
 }
 
@@ -564,6 +581,8 @@ exchange_free(struct exchange *x)
 	dotset_free(&x->have);
 	dotset_free(&x->acked);
 	dotset_free(&x->incoming);
+	vv_free(&x->frozen);
+	witness_free(x->witness);
 	vv_free(&x->origins_put);
 	free(x);
 }

@@ -100,6 +100,8 @@ struct peer *exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *a
 void exchange_durable(struct exchange *x, uint64_t lsn);
 void exchange_tick(struct exchange *x);
 uint64_t exchange_deadline(const struct exchange *x);
+/* A record was folded; own: this node's watcher wrote it. */
+void exchange_record(struct exchange *x, const struct record *r, bool own);
 void exchange_member(struct exchange *x, const struct member *m);
 /* How much of what is held here the peer has not applied: records that survive, their bytes, wall
  * ms of the oldest (0: none). */

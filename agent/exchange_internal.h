@@ -16,10 +16,12 @@ struct exchange {
 	struct dotset have;     /* what index->have was after the last durable round */
 	struct dotset acked;    /* the same of index->acked */
 	struct dotset incoming; /* received, put into the WAL, not folded yet */
-	struct vv origins_put;  /* origins whose ENTRY_ORIGIN was put; seq 1 */
-	bool exchanged;         /* said so in the WAL: see index.h */
-	uint64_t interval_ms;   /* when sync.interval is over */
-	uint64_t durable;       /* lsn: records up to it may leave */
+	struct vv frozen;       /* origins of which nothing more is taken; seq 1 */
+	struct witness *witness;
+	struct vv origins_put; /* origins whose ENTRY_ORIGIN was put; seq 1 */
+	bool exchanged;        /* said so in the WAL: see index.h */
+	uint64_t interval_ms;  /* when sync.interval is over */
+	uint64_t durable;      /* lsn: records up to it may leave */
 	struct {
 		uint64_t ms, lsn;
 	} marks[MARKS_MAX]; /* what was durable when: records are relayed EXCHANGE_RELAY_MS later */

@@ -17,6 +17,7 @@
 
 #define LINE_VERSION "mimeo1"
 #define FILE_BYTES_MAX (4u * 1024 * 1024)
+#define TABLE_FILE "members"
 #define TAG " mimeo:" /* ends every line of ours in authorized_keys and known_hosts */
 
 /* ---- small files ---- */
@@ -348,6 +349,40 @@ write_one(const char *path, const struct settings *c, const struct member *m, si
 	return r;
 }
 
+/* The table in plain text, for the day on which the WAL loses an entry of it. */
+static int
+write_table(const struct settings *c, const struct member *m, size_t n, char *err, size_t err_len)
+{
+	struct buf b = {0};
+	char path[4200];
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *const parts[] = {LINE_VERSION " ",
+					     m[i].name,
+					     " ",
+					     m[i].address[0] != '\0' ? m[i].address : "-",
+					     " ",
+					     m[i].user,
+					     " ",
+					     m[i].user_key,
+					     " ",
+					     m[i].host_key,
+					     "\n"};
+
+		if (m[i].removed != 0 || strcmp(m[i].name, c->name) == 0)
+			continue;
+		for (size_t k = 0; k < ARRAY_LEN(parts); k++)
+			put_text(&b, parts[k]);
+	}
+	snprintf(path, sizeof(path), "%s/" TABLE_FILE, c->state);
+	r = b.failed ? -ENOMEM : replace_file(path, &b);
+	buf_free(&b);
+	if (r < 0)
+		snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(-r));
+	return r;
+}
+
 int
 members_write_files(const struct settings *conf, const struct member *m, size_t n, char *err,
 		    size_t err_len)
@@ -361,7 +396,9 @@ members_write_files(const struct settings *conf, const struct member *m, size_t 
 		return -EINVAL;
 	}
 	r = write_one(conf->ssh_authorized_keys, conf, m, n, true, err, err_len);
-	return r < 0 ? r : write_one(conf->ssh_known_hosts, conf, m, n, false, err, err_len);
+	if (r == 0)
+		r = write_one(conf->ssh_known_hosts, conf, m, n, false, err, err_len);
+	return r < 0 ? r : write_table(conf, m, n, err, err_len);
 }
 
 /* ---- at start ---- */
@@ -373,11 +410,81 @@ same_entry(const struct member *a, const struct member *b)
 	       strcmp(a->user_key, b->user_key) == 0 && strcmp(a->host_key, b->host_key) == 0;
 }
 
+static void
+put_member(struct node *n, const struct member *m)
+{
+	struct buf blob = {0};
+
+	member_encode(&blob, m);
+	if (!blob.failed)
+		commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER,
+						      .blob = blob.data,
+						      .blob_len = blob.len});
+	buf_free(&blob);
+}
+
+/* A salvaged WAL may have lost members: those that the plain table has come back. Any other word
+ * about them is newer. */
+static int
+recover_lost(struct node *n, struct member **all, size_t *count)
+{
+	struct buf text = {0};
+	char path[4200], why[512];
+	struct member m, *grown;
+	char *line, *end;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/" TABLE_FILE, n->conf->state);
+	r = read_file(path, &text);
+	for (line = (char *)text.data; r == 0 && line != NULL && *line != '\0'; line = end) {
+		size_t len = strcspn(line, "\n");
+
+		end = line + len + (line[len] == '\n');
+		line[len] = '\0';
+		if (members_parse(line, &m, why, sizeof(why)) < 0 ||
+		    index_member(n->index, m.name) != NULL)
+			continue;
+		grown = realloc(*all, (*count + 1) * sizeof(m));
+		if (grown == NULL) {
+			r = -ENOMEM;
+			break;
+		}
+		m.incarnation = 1;
+		*all = grown;
+		grown[(*count)++] = m;
+		put_member(n, &m);
+		LOG(n->log, LOG_WARN, "members.recovered",
+		    "the WAL had lost this member: it is taken from the table beside it",
+		    log_s("member", m.name));
+	}
+	buf_free(&text);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int
+write_files(struct node *n, char *err, size_t err_len)
+{
+	size_t count = n->index->nmembers;
+	struct member *all = malloc((count + 1) * sizeof(*all));
+	int r = all != NULL ? 0 : -ENOMEM;
+
+	if (r == 0 && count > 0)
+		memcpy(all, n->index->members, count * sizeof(*all));
+	if (r == 0 && wal_info(n->wal)->salvaged)
+		r = recover_lost(n, &all, &count);
+	if (r < 0)
+		snprintf(err, err_len, "%s/" TABLE_FILE ": cannot be read: %s", n->conf->state,
+			 strerror(-r));
+	else
+		r = members_write_files(n->conf, all, count, err, err_len);
+	free(all);
+	return r;
+}
+
 int
 members_start(struct node *n, char *err, size_t err_len)
 {
 	const struct member *old = index_member(n->index, n->conf->name);
-	struct buf blob = {0};
 	struct member me;
 	char why[512];
 
@@ -389,12 +496,7 @@ members_start(struct node *n, char *err, size_t err_len)
 		me.incarnation = old != NULL && old->incarnation >= n->wall_ms
 					 ? old->incarnation + 1
 					 : n->wall_ms;
-		member_encode(&blob, &me);
-		if (!blob.failed)
-			commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER,
-							      .blob = blob.data,
-							      .blob_len = blob.len});
-		buf_free(&blob);
+		put_member(n, &me);
 	}
-	return members_write_files(n->conf, n->index->members, n->index->nmembers, err, err_len);
+	return write_files(n, err, err_len);
 }

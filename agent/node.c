@@ -10,9 +10,13 @@
 #include <string.h>
 
 #include "agent/apply.h"
+#include "agent/brake.h"
+#include "agent/collect.h"
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
+#include "agent/merge.h"
+#include "agent/scrub.h"
 #include "agent/serve.h"
 #include "agent/store.h"
 #include "agent/syncer.h"
@@ -34,6 +38,15 @@ on_settled(void *arg, struct pathent *ent)
 	struct node *n = arg;
 
 	apply_settled(n->apply, ent);
+}
+
+static void
+on_record(void *arg, struct irec *rec, bool own)
+{
+	struct node *n = arg;
+
+	brake_record(n->brake, rec, own);
+	exchange_record(n->exchange, rec->r, own);
 }
 
 static void
@@ -93,7 +106,11 @@ static int
 fold(void *arg, const struct entry *e)
 {
 	struct node *n = arg;
+	const struct wal_info *info = wal_info(n->wal);
 
+	/* The watcher has hashed every file: nothing is uncertain any more. */
+	if (e->type == ENTRY_SCANNED && info->salvaged && info->size >= info->snapshot_end)
+		n->rehashed = true;
 	return index_fold(n->index, e);
 }
 
@@ -138,8 +155,13 @@ make_parts(struct node *n)
 	n->fetch = fetch_new(n);
 	n->apply = apply_new(n);
 	n->kept = store_new(n);
+	n->brake = brake_new(n);
+	n->merge = merge_new(n);
+	n->scrub = scrub_new(n);
+	n->collect = collect_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
-	    n->fetch == NULL || n->apply == NULL || n->kept == NULL)
+	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
+	    n->merge == NULL || n->scrub == NULL || n->collect == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
@@ -163,6 +185,7 @@ connect_parts(struct node *n)
 	x->arg = n;
 	x->on_todo = on_todo;
 	x->on_settled = on_settled;
+	x->on_record = on_record;
 	x->on_answer = on_answer;
 	x->on_member = on_member;
 	for (size_t i = 0; i < x->nmembers; i++)
@@ -170,6 +193,7 @@ connect_parts(struct node *n)
 	for (struct pathent *e = index_todo_first(x); e != NULL; e = e->todo_next)
 		apply_todo(n->apply, e);
 	take_up_ignored(n);
+	brake_start(n->brake);
 	apply_recover(n->apply);
 	exchange_durable(n->exchange, x->lsn);
 }
@@ -229,10 +253,14 @@ node_close(struct node *n)
 	if (n == NULL)
 		return;
 	exchange_free(n->exchange);
+	merge_free(n->merge);
+	scrub_free(n->scrub);
+	collect_free(n->collect);
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
 	store_free(n->kept);
+	brake_free(n->brake);
 	syncer_free(n->syncer);
 	commit_free(n->commit);
 	if (n->index != NULL)
@@ -243,6 +271,16 @@ node_close(struct node *n)
 	free(n);
 }
 
+/* Until it is compacted a salvaged WAL counts as one in which records may be missing. */
+static void
+end_salvage(struct node *n)
+{
+	if (!n->rehashed)
+		return;
+	n->rehashed = false;
+	commit_compact_soon(n->commit);
+}
+
 void
 node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 {
@@ -250,9 +288,14 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	n->wall_ms = wall;
 	commit_tick(n->commit, now_ms);
 	fetch_tick(n->fetch);
+	end_salvage(n);
+	brake_tick(n->brake);
 	apply_tick(n->apply);
 	store_tick(n->kept);
 	serve_tick(n->serve);
+	merge_tick(n->merge);
+	scrub_tick(n->scrub);
+	collect_tick(n->collect);
 	exchange_tick(n->exchange);
 }
 
@@ -269,6 +312,10 @@ node_deadline(const struct node *n)
 
 	at = earlier(at, apply_deadline(n->apply));
 	at = earlier(at, store_deadline(n->kept));
+	at = earlier(at, brake_deadline(n->brake));
+	at = earlier(at, merge_deadline(n->merge));
+	at = earlier(at, scrub_deadline(n->scrub));
+	at = earlier(at, collect_deadline(n->collect));
 	at = earlier(at, serve_deadline(n->serve));
 	return earlier(at, exchange_deadline(n->exchange));
 }

@@ -19,6 +19,10 @@ struct serve;    /* serve.h: content for peers that ask */
 struct fetch;    /* fetch.h: content from this node or from peers, into the stage */
 struct apply;    /* apply.h: the tree is made to show what the index wants */
 struct store;    /* store.h: displaced versions and their expiry */
+struct merge;    /* merge.h: whole states compared and merged */
+struct collect;  /* collect.h: old tombstones go */
+struct scrub;    /* scrub.h: files are read again from time to time */
+struct brake;    /* brake.h: mass deletes are held */
 
 /*
  * Time: now_ms is monotonic, wall_ms the wall clock, both as of the turn under way; node_tick sets
@@ -40,11 +44,16 @@ struct node {
 	struct fetch *fetch;
 	struct apply *apply;
 	struct store *kept;
+	struct brake *brake;
+	struct merge *merge;
+	struct scrub *scrub;
+	struct collect *collect;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	uint64_t now_ms;
 	uint64_t wall_ms;
 	uint64_t seed;  /* random numbers: node_random */
 	uint64_t store; /* this store's id */
+	bool rehashed;  /* after a salvage: the watcher has hashed every file */
 	int halted;     /* 0, or a negative errno of the root guard: nothing is applied */
 	char halt_text[256];
 	void *arg;                                             /* of the callbacks below */

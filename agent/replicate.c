@@ -11,7 +11,9 @@
 #include "agent/commit.h"
 #include "agent/exchange_internal.h"
 #include "agent/fetch.h"
+#include "agent/merge.h"
 #include "agent/serve.h"
+#include "agent/witness.h"
 
 #define MARK_EVERY_MS 5 /* a finer grain of the relay delay is of no use */
 
@@ -202,11 +204,45 @@ exchange_durable(struct exchange *x, uint64_t lsn)
 			l->sets_due = true;
 			link_pump(l);
 		}
+	merge_durable(x->n->merge);
 	if (acked && x->n->acked != NULL)
 		x->n->acked(x->n->arg);
 }
 
 /* ---- sending ---- */
+
+/* Tells the peer who runs an origin, once a session. */
+static int
+tell_origin(struct link *l, uint64_t id)
+{
+	const struct origin *o = index_origin(l->x->n->index, id);
+	struct msg m = {.type = MSG_ORIGIN, .origin = id};
+	int r;
+
+	if (vv_get(&l->origins, id) != 0)
+		return 0;
+	if (o != NULL) {
+		m.store = o->store;
+		memcpy(m.node, o->node, sizeof(m.node));
+	} else { /* a damaged WAL lost who ran it, and nobody knew: the records matter more */
+		m.store = l->x->n->store;
+		memcpy(m.node, l->x->n->conf->name, strlen(l->x->n->conf->name));
+	}
+	r = session_send(l->s, &m);
+	return r < 0 ? r : vv_add(&l->origins, (struct dot){id, 1});
+}
+
+/* A node whose WAL was damaged may have records of origins that it knows no more: it is told first.
+ */
+static void
+tell_all_origins(struct link *l)
+{
+	const struct index *x = l->x->n->index;
+
+	for (size_t i = 0; i < x->norigins; i++)
+		if (tell_origin(l, x->origins[i].id) < 0)
+			return; /* it goes before the first record then */
+}
 
 void
 link_opened(struct link *l, bool same)
@@ -222,28 +258,12 @@ link_opened(struct link *l, bool same)
 			return;
 	} else {
 		dotset_clear(&l->told);
+		tell_all_origins(l);
 		if (session_send_set(l->s, &(struct msg){.type = MSG_SEEN}, &x->have) == 0)
 			(void)exchange_must(x, dotset_copy(&l->told, &x->have));
 	}
 	if (session_send_set(l->s, &(struct msg){.type = MSG_ACK, .reset = true}, &x->acked) == 0)
 		(void)exchange_must(x, dotset_copy(&l->told_acked, &x->acked));
-}
-
-/* Tells the peer who runs an origin, once a session. */
-static int
-tell_origin(struct link *l, uint64_t id)
-{
-	const struct origin *o = index_origin(l->x->n->index, id);
-	struct msg m = {.type = MSG_ORIGIN, .origin = id};
-	int r;
-
-	if (vv_get(&l->origins, id) != 0)
-		return 0;
-	assert(o != NULL);
-	m.store = o->store;
-	memcpy(m.node, o->node, sizeof(m.node));
-	r = session_send(l->s, &m);
-	return r < 0 ? r : vv_add(&l->origins, (struct dot){id, 1});
 }
 
 /* Small content goes with its record, if it is here and unchanged. Returns malloc'ed bytes or NULL.
@@ -299,6 +319,13 @@ peek(const struct index *x, const struct index_cursor *c, uint64_t upto)
 	return i != NULL && i->lsn <= upto ? i : NULL;
 }
 
+/* A peer has just said who runs it; that is not folded yet. */
+static bool
+introduced_soon(const struct exchange *x, uint64_t origin)
+{
+	return index_origin(x->n->index, origin) == NULL && vv_get(&x->origins_put, origin) != 0;
+}
+
 /* Walks one cursor as far as it may go. True: it stands at `upto` (nothing is left before it). */
 static bool
 walk(struct link *l, struct index_cursor *c, uint64_t upto, bool own_only)
@@ -310,6 +337,8 @@ walk(struct link *l, struct index_cursor *c, uint64_t upto, bool own_only)
 		bool send = !dotset_has(&l->peer->seen, i->r->dot) &&
 			    (!own_only || index_own(x, i->r->dot.origin));
 
+		if (send && introduced_soon(l->x, i->r->dot.origin))
+			return false;
 		if (send && (!session_has_room(l->s) || send_record(l, i) < 0))
 			return false;
 		(void)index_cursor_next(x, c);
@@ -385,6 +414,9 @@ link_pump(struct link *l)
 	complete = walk(l, &l->own, x->durable, true);
 	complete = walk(l, &l->relay, relay, false) && complete;
 	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;
+	/* What a peer lacks of our floor no record will tell it: it takes over our whole state
+	 * first (merge.h). */
+	complete = complete && dotset_subset(&x->n->index->floor, &l->peer->seen);
 	if (complete)
 		l->catching_up = false;
 	if (l->sets_due && x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
@@ -505,25 +537,31 @@ link_got_origin(struct link *l, const struct msg *m)
 						 .name_len = strlen(m->node)});
 }
 
-/* One dot, two records: somebody's disk or memory lies, or worse. Both stay where they are; a
- * person must look. */
+/* One dot, two records: somebody's disk or memory lies, or a running machine was copied. What is
+ * here stays; nothing more is taken of that origin, and a person must look. */
 static void
-check_equivocation(struct link *l, const struct msg *m)
+freeze(struct exchange *x, const char *peer, const struct record *r)
 {
-	struct node *n = l->x->n;
-	const struct pathent *e = index_find(n->index, m->rec.path, m->rec.path_len);
-	const struct irec *i = e != NULL ? index_record(e, m->rec.dot) : NULL;
+	struct node *n = x->n;
 	char dot[DOT_TEXT_BYTES];
 
-	if (i == NULL || (memcmp(i->r->hash, m->rec.hash, RECORD_HASH_BYTES) == 0 &&
-			  i->r->kind == m->rec.kind && i->r->hlc == m->rec.hlc))
+	dot_text(r->dot, dot);
+	LOG(n->log, LOG_ERROR, "record.equivocation",
+	    "one dot names two different records: nothing more is taken of that origin",
+	    log_s("peer", peer), log_s("dot", dot), log_b("path", r->path, r->path_len));
+	errors_add(n->errors, n->wall_ms, peer, "equivocation", r->path, r->path_len,
+		   "one dot names two different records: nothing more is taken of its origin");
+	if (vv_get(&x->frozen, r->dot.origin) != 0 ||
+	    !exchange_must(x, vv_add(&x->frozen, (struct dot){r->dot.origin, 1})))
 		return;
-	dot_text(m->rec.dot, dot);
-	LOG(n->log, LOG_ERROR, "record.equivocation", "one dot names two different records",
-	    log_s("peer", l->peer->name), log_s("dot", dot),
-	    log_b("path", m->rec.path, m->rec.path_len));
-	errors_add(n->errors, n->wall_ms, l->peer->name, "protocol", m->rec.path, m->rec.path_len,
-		   "one dot names two different records");
+	commit_put(n->commit, &(struct entry){.type = ENTRY_FROZEN, .num = r->dot.origin});
+}
+
+void
+exchange_record(struct exchange *x, const struct record *r, bool own)
+{
+	if (own && !witness_saw(x->witness, r))
+		freeze(x, "", r);
 }
 
 void
@@ -536,10 +574,14 @@ link_got_record(struct link *l, const struct msg *m)
 		return;
 	if (m->inlined)
 		l->peer->inline_in += m->len;
-	if (dotset_has(&x->n->index->have, dot) || dotset_has(&x->incoming, dot)) {
-		check_equivocation(l, m);
-		return; /* here already, superseded, or collected */
+	if (vv_get(&x->frozen, dot.origin) != 0)
+		return;
+	if (!witness_saw(x->witness, &m->rec)) {
+		freeze(x, l->peer->name, &m->rec);
+		return;
 	}
+	if (dotset_has(&x->n->index->have, dot) || dotset_has(&x->incoming, dot))
+		return; /* here already, superseded, or collected */
 	if (index_origin(x->n->index, dot.origin) == NULL &&
 	    vv_get(&x->origins_put, dot.origin) == 0) {
 		broken(l, "a record of an origin that was not introduced");
@@ -552,6 +594,21 @@ link_got_record(struct link *l, const struct msg *m)
 	commit_put(x->n->commit, &(struct entry){.type = ENTRY_KNOWN, .rec = m->rec});
 }
 
+/* What was not taken is not held, whoever vouches for it. */
+static bool
+without_frozen(struct link *l)
+{
+	struct dotset frozen = {0};
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < l->x->frozen.n; i++)
+		r = dotset_add_range(&frozen, l->x->frozen.e[i].origin, 1, DOT_SEQ_MAX);
+	if (r == 0)
+		r = dotset_minus(&l->upto, &frozen);
+	dotset_free(&frozen);
+	return exchange_must(l->x, r);
+}
+
 void
 link_got_upto(struct link *l, const struct msg *m)
 {
@@ -560,7 +617,7 @@ link_got_upto(struct link *l, const struct msg *m)
 
 	if (!join_spans(l, &l->upto, m) || !m->last)
 		return;
-	if (!exchange_must(x, dotset_join(&l->peer->seen, &l->upto)) ||
+	if (!exchange_must(x, dotset_join(&l->peer->seen, &l->upto)) || !without_frozen(l) ||
 	    !exchange_must(x, dotset_copy(&known, &x->n->index->have)) ||
 	    !exchange_must(x, dotset_join(&known, &x->incoming)))
 		return;

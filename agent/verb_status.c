@@ -153,6 +153,16 @@ vector_object(const struct index *x, struct json *j)
 	json_obj_close(j);
 }
 
+static uint64_t
+frozen_origins(const struct index *x)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < x->norigins; i++)
+		n += x->origins[i].frozen;
+	return n;
+}
+
 static void
 status_row(struct request *q, const char *state)
 {
@@ -183,6 +193,7 @@ status_row(struct request *q, const char *state)
 	json_uint(&j, "trash_bytes", x->kept_bytes);
 	json_uint(&j, "wal_bytes", wal_info(n->wal)->size);
 	json_str(&j, "digest", digest);
+	json_uint(&j, "frozen_origins", frozen_origins(x));
 	json_bool(&j, "watcher", answered(q));
 	vector_object(x, &j);
 	scan_object(n, &j);
@@ -205,7 +216,7 @@ verb_status(struct request *q)
 	if (!answered(q) && n->halted == 0 && n->now_ms - q->since_ms < ANSWER_MS)
 		return;
 	in_sync = answered(q) && n->index->todo_count == 0 && peers_complete(n) &&
-		  dotset_empty(&n->index->held);
+		  dotset_empty(&n->index->held) && frozen_origins(n->index) == 0;
 	status_row(q, n->halted != 0     ? "halted"
 		      : n->index->paused ? "paused"
 		      : in_sync          ? "ok"

@@ -13,12 +13,14 @@
 #include <unistd.h>
 
 #include "agent/apply.h"
+#include "agent/brake.h"
 #include "agent/commit.h"
 #include "agent/errors.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
 #include "agent/members.h"
 #include "agent/restore.h"
+#include "agent/scrub.h"
 #include "conf/hash.h"
 #include "proto/hlc.h"
 
@@ -335,6 +337,18 @@ verb_shown(struct request *q)
 		verb_end(q, CONTROL_OK, "%s", "");
 }
 
+/* ---- scrub: paths that somebody found to differ, or everything ---- */
+
+static void
+verb_scrub(struct request *q)
+{
+	for (size_t i = 1; i < q->nwords; i++)
+		scrub_path(q->node->scrub, q->words[i], strlen(q->words[i]));
+	if (q->nwords == 1)
+		scrub_now(q->node->scrub);
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
 /* ---- pause, resume, reload, authorize ---- */
 
 static void
@@ -347,10 +361,20 @@ verb_pause(struct request *q)
 static void
 verb_resume(struct request *q)
 {
-	commit_put(q->node->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
-	if (q->nwords > 1 && strcmp(q->words[1], "--accept-deletes") == 0)
-		commit_put(q->node->commit, &(struct entry){.type = ENTRY_HELD});
-	apply_kick(q->node->apply);
+	struct node *n = q->node;
+
+	if (q->phase == 0) {
+		q->phase = 1;
+		commit_put(n->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
+		if (q->nwords > 1 && strcmp(q->words[1], "--accept-deletes") == 0) {
+			commit_put(n->commit, &(struct entry){.type = ENTRY_HELD});
+			brake_accept(n->brake);
+		}
+		return;
+	}
+	if (!commit_idle(n->commit))
+		return; /* what waits would find that it is still held */
+	apply_kick(n->apply);
 	verb_end(q, CONTROL_OK, "resumed");
 }
 
@@ -453,14 +477,15 @@ verb_authorize(struct request *q)
 /* ---- the table ---- */
 
 static const struct verb verbs[] = {
-	{"status", true, verb_status},       {"wait", true, verb_wait},
-	{"peers", true, verb_peers},         {"log", true, verb_log},
-	{"history", true, verb_history},     {"pending", true, verb_pending},
-	{"errors", true, verb_errors},       {"whohas", true, verb_whohas},
-	{"explain", true, verb_explain},     {"shown", true, verb_shown},
-	{"conflicts", true, verb_conflicts}, {"trash", true, verb_trash},
-	{"pause", false, verb_pause},        {"resume", false, verb_resume},
-	{"reload", false, verb_reload},      {"authorize", false, verb_authorize},
+	{"status", true, verb_status},        {"wait", true, verb_wait},
+	{"peers", true, verb_peers},          {"log", true, verb_log},
+	{"history", true, verb_history},      {"pending", true, verb_pending},
+	{"errors", true, verb_errors},        {"whohas", true, verb_whohas},
+	{"explain", true, verb_explain},      {"shown", true, verb_shown},
+	{"conflicts", true, verb_conflicts},  {"trash", true, verb_trash},
+	{"pause", false, verb_pause},         {"resume", false, verb_resume},
+	{"scrub", false, verb_scrub},         {"reload", false, verb_reload},
+	{"authorize", false, verb_authorize},
 };
 
 const struct verb *

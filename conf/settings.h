@@ -72,6 +72,7 @@ struct settings {
 
 	uint64_t trash_keep_ms;
 	uint64_t trash_max_size;
+	uint64_t tombstones_ms; /* how long a delete is remembered after all have applied it */
 
 	bool immutable;
 

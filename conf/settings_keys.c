@@ -85,6 +85,9 @@ static const struct settings_key keys[] = {
 	{ "trash", "max_size", SETTINGS_T_SIZE, "bytes", "10G", 1, 1024 * TIB,
 	  "Above this size the oldest go earlier, but none that is younger than a day.",
 	  AT(trash_max_size) },
+	{ "trash", "tombstones", SETTINGS_T_DURATION, "ms", "400d", SECOND, 3650 * DAY,
+	  "So long a delete is remembered; longer until every member has applied it.",
+	  AT(tombstones_ms) },
 
 	{ "store", "immutable", SETTINGS_T_SWITCH, "", "no", 0, 0,
 	  "yes: files at paths of the form HH/HASH/NAME keep the content that HASH names.",

@@ -86,6 +86,9 @@ NODISCARD ssize_t tfile_read_at(struct tfile *f, uint64_t off, void *buf, size_t
  * unknown by callers). May leave a SIGURG behind, which is ignored by default.
  */
 NODISCARD int tfile_lease(struct tfile *f);
+/* What of it lies in the kernel's cache and is on the disk is read from the disk next time; a hint.
+ */
+void tfile_forget_cached(struct tfile *f);
 /* fsync, as mode and mtime are part of a version; an error is final for this file. */
 NODISCARD int tfile_sync(struct tfile *f);
 /*

@@ -151,6 +151,12 @@ tfile_lease(struct tfile *f)
 	return fcntl(f->fd, F_SETLEASE, F_UNLCK) < 0 ? -errno : 0;
 }
 
+void
+tfile_forget_cached(struct tfile *f)
+{
+	(void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 /* Not fdatasync, which may leave mode and mtime behind, and they are part of a version. */
 int
 tfile_sync(struct tfile *f)

@@ -61,6 +61,7 @@ static const struct shape {
 	[ENTRY_SCANNED] = {"SCANNED", {NUM, NUM2}},
 	[ENTRY_PAUSE] = {"PAUSE", {SWITCH}},
 	[ENTRY_ALTERED] = {"ALTERED", {PATH, SIG}},
+	[ENTRY_FROZEN] = {"FROZEN", {ORIGIN}},
 };
 
 static bool

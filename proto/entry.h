@@ -54,8 +54,10 @@ enum entry_type {
 	/* W, A, C: the file at path no longer has its version's content but other bytes, under sig,
 	 * and is to be put back. */
 	ENTRY_ALTERED = 22,
+	/* A, C: num = origin: one dot of it named two records; nothing more is taken of it. */
+	ENTRY_FROZEN = 23,
 };
-#define ENTRY_TYPE_MAX 22
+#define ENTRY_TYPE_MAX 23
 
 /* ENTRY_INTENT, what is about to happen. */
 enum entry_action {

@@ -879,6 +879,15 @@ fold_origin(struct index *x, const struct entry *n)
 	return 0;
 }
 
+static void
+fold_frozen(struct index *x, const struct entry *n)
+{
+	size_t at = origin_at(x, n->num);
+
+	if (at < x->norigins && x->origins[at].id == n->num)
+		x->origins[at].frozen = true;
+}
+
 const struct member *
 index_member(const struct index *x, const char *name)
 {
@@ -1088,6 +1097,9 @@ index_fold(struct index *x, const struct entry *e)
 		return 0;
 	case ENTRY_ALTERED:
 		return fold_altered(x, e);
+	case ENTRY_FROZEN:
+		fold_frozen(x, e);
+		return 0;
 	}
 	return 0;
 }

@@ -79,6 +79,7 @@ struct origin {
 	uint64_t id;
 	uint64_t store;
 	char node[MEMBER_NAME_BYTES_MAX + 1];
+	bool frozen; /* one of its dots named two records: nothing more is taken of it */
 };
 
 /* A dot that came by a peer's UPTO without a record, while paths were pending: not acknowledged

@@ -49,6 +49,8 @@ put_origins(const struct index *x, struct buf *out)
 					 .num2 = o->store,
 					 .name = (const uint8_t *)o->node,
 					 .name_len = strlen(o->node)});
+		if (o->frozen)
+			put(out, &(struct entry){.type = ENTRY_FROZEN, .num = o->id});
 	}
 }
 

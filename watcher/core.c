@@ -12,6 +12,7 @@
 #include "proto/backoff.h"
 #include "proto/hlc.h"
 #include "proto/path.h"
+#include "watcher/rehash.h"
 #include "watcher/rounds.h"
 #include "watcher/scan.h"
 
@@ -26,10 +27,12 @@ struct core {
 	struct moves *moves;
 	struct scan *scan;
 	struct rounds *rounds;
+	struct rehash *rehash; /* after a salvage, until all is hashed; else NULL */
 	struct author author;
 	uint64_t now_ms, started_ms, rescan_ms, guard_ms;
 	struct backoff unsure;
 	uint64_t events, overflows;
+	bool salvaged; /* of the WAL records may be missing, and the files were not hashed since */
 	bool stopped;
 	char err[4096];
 };
@@ -143,7 +146,10 @@ static int
 fold(void *arg, const struct entry *e)
 {
 	struct core *c = arg;
+	const struct wal_info *info = wal_info(c->wal);
 
+	if (e->type == ENTRY_SCANNED && info->size >= info->snapshot_end)
+		c->salvaged = false;
 	return index_fold(c->index, e);
 }
 
@@ -199,18 +205,44 @@ may_log(void *arg)
 }
 
 /* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted
- * and not added again. */
+ * and not added again; and so does the first one with a salvaged WAL. */
 static bool
 may_start(void *arg)
 {
 	struct core *c = arg;
 
-	if (!c->author.import || (c->o.conf->peer_count == 0 && c->index->nmembers <= 1))
+	if ((!c->author.import && !c->salvaged) ||
+	    (c->o.conf->peer_count == 0 && c->index->nmembers <= 1))
 		return true;
 	return c->index->exchanged || c->now_ms - c->started_ms >= CORE_FIRST_EXCHANGE_MS;
 }
 
 /* ---- one turn ---- */
+
+/* With a salvaged WAL a signature proves nothing: the record of what it was taken of may be lost.
+ */
+static void
+hash_again(struct core *c)
+{
+	if (!c->salvaged || !may_start(c) || scan_running(c->scan) || c->author.import)
+		return;
+	if (c->rehash == NULL) {
+		c->rehash = rehash_new(c->index, c->dirty, c->o.conf->scrub_rate);
+		if (c->rehash == NULL) {
+			on_fatal(c, "out of memory", -ENOMEM);
+			return;
+		}
+		LOG(c->o.log, LOG_INFO, "rehash.start",
+		    "the WAL was salvaged: every file is hashed again");
+	}
+	if (!rehash_turn(c->rehash, c->now_ms))
+		return;
+	rehash_free(c->rehash);
+	c->rehash = NULL;
+	c->salvaged = false;
+	rounds_rehashed(c->rounds, c->index->files);
+	LOG(c->o.log, LOG_INFO, "rehash.done", "every file was hashed again");
+}
 
 uint64_t
 core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
@@ -238,8 +270,11 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 			backoff_reset(&c->unsure);
 		rounds_scanned(c->rounds, scan_done_names(c->scan));
 	}
+	hash_again(c);
 	rounds_turn(c->rounds, now_ms, wall_ms, wall_ns);
 	at = rounds_deadline(c->rounds);
+	if (c->rehash != NULL && rehash_deadline(c->rehash) < at)
+		at = rehash_deadline(c->rehash);
 	at = at < c->guard_ms ? at : c->guard_ms;
 	at = at < c->rescan_ms ? at : c->rescan_ms;
 	return more ? now_ms : at;
@@ -283,10 +318,14 @@ static int
 open_wal(struct core *c)
 {
 	struct wal_user user = {c, fold, note};
+	int r;
 
 	c->index = index_new(c->o.seed, c->o.conf->name);
 	c->wal = wal_new(c->o.dev, &user);
-	return c->index != NULL && c->wal != NULL ? wal_open(c->wal) : -ENOMEM;
+	c->salvaged = true; /* unless a scan that ended since is read */
+	r = c->index != NULL && c->wal != NULL ? wal_open(c->wal) : -ENOMEM;
+	c->salvaged = r == 0 && c->salvaged && wal_info(c->wal)->salvaged;
+	return r;
 }
 
 static int
@@ -364,6 +403,7 @@ core_close(struct core *c)
 	if (c == NULL)
 		return;
 	rounds_free(c->rounds);
+	rehash_free(c->rehash);
 	scan_free(c->scan);
 	moves_free(c->moves);
 	dirty_free(c->dirty);

@@ -130,6 +130,17 @@ dirty_add_late(struct dirty *d, const void *path, size_t len, uint64_t now_ms)
 	return r;
 }
 
+int
+dirty_force(struct dirty *d, const void *path, size_t len, uint64_t now_ms)
+{
+	int r = dirty_add(d, path, len, now_ms);
+	struct dirty_name *n = r == 0 ? find(d, path, len) : NULL;
+
+	if (n != NULL)
+		n->force = true;
+	return r;
+}
+
 bool
 dirty_has(const struct dirty *d, const void *path, size_t len)
 {
@@ -189,6 +200,7 @@ dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *r
 		return;
 	}
 	n->waiting = false;
+	n->force = false;
 	d->waiting--;
 }
 

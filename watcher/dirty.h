@@ -27,6 +27,7 @@ struct dirty_name {
 	bool waiting; /* in the set as something to look at (else only remembered for settle) */
 	bool in_hand; /* taken by a batch */
 	bool again;   /* changed while it was in hand */
+	bool force;   /* hash it, whatever its signature says */
 	struct dirty_name *prev, *next;
 	uint16_t len;
 	char path[];
@@ -40,6 +41,8 @@ NODISCARD int dirty_add(struct dirty *d, const void *path, size_t len, uint64_t 
 /* The same for a name that changed before now, by what is only known now: it holds up barriers that
  * are open. */
 NODISCARD int dirty_add_late(struct dirty *d, const void *path, size_t len, uint64_t now_ms);
+/* The same, and what is there is hashed even if its signature is the known one. */
+NODISCARD int dirty_force(struct dirty *d, const void *path, size_t len, uint64_t now_ms);
 bool dirty_has(const struct dirty *d, const void *path, size_t len);
 /* Is any name at or below the path waiting? */
 bool dirty_below(const struct dirty *d, const void *path, size_t len);

@@ -43,7 +43,7 @@ struct rounds {
 	uint64_t not_before_ms; /* after a full disk */
 	uint64_t barrier, barrier_stamp;
 	uint64_t answer; /* put into the round under way */
-	bool scanned;
+	bool scanned, rehashed;
 	uint64_t scanned_stamp, scanned_files;
 	uint64_t hashed_bytes;
 	struct sig linked[TAKE_BATCH_MAX]; /* of files with several names, logged in this round */
@@ -107,7 +107,7 @@ item_init(struct rounds *r, struct take_item *it, struct dirty_name *n, const st
 	it->found.unknown = e == NULL;
 	if (e != NULL) {
 		it->found.version = e->version;
-		if (e->shown != NULL && e->shown->r->kind != KIND_DIR)
+		if (e->shown != NULL && e->shown->r->kind != KIND_DIR && !n->force)
 			it->known = e->sig;
 	}
 	if (now->kind == KIND_FILE && (e == NULL || e->shown == NULL))
@@ -422,19 +422,20 @@ end_scan(struct rounds *r)
 	if (!r->scanned || !dirty_clean_before(r->o.dirty, r->scanned_stamp))
 		return;
 	r->scanned = false;
-	if (r->o.index->scanned_ms != 0 && !r->o.author->import)
+	if (r->o.index->scanned_ms != 0 && !r->o.author->import && !r->rehashed)
 		return; /* only the first one matters to those who read the WAL */
 	wal_put(&r->batch, &(struct entry){.type = ENTRY_SCANNED,
 					   .num = r->wall_ms,
 					   .num2 = r->scanned_files});
 	r->o.author->import = false;
+	r->rehashed = false;
 }
 
 static void
 decide(struct rounds *r)
 {
 	struct lane *lanes[] = {r->small, r->large};
-	bool scanned = r->scanned, import = r->o.author->import;
+	bool scanned = r->scanned, import = r->o.author->import, rehashed = r->rehashed;
 
 	r->o.author->wall_ms = r->wall_ms;
 	for (size_t i = 0; i < 2; i++) {
@@ -462,6 +463,7 @@ decide(struct rounds *r)
 		return;
 	r->scanned = scanned;
 	r->o.author->import = import;
+	r->rehashed = rehashed;
 }
 
 /* ---- the committer ---- */
@@ -574,6 +576,13 @@ rounds_scanned(struct rounds *r, uint64_t files)
 	r->scanned = true;
 	r->scanned_files = files;
 	r->scanned_stamp = dirty_stamp(r->o.dirty);
+}
+
+void
+rounds_rehashed(struct rounds *r, uint64_t files)
+{
+	rounds_scanned(r, files);
+	r->rehashed = true;
 }
 
 void

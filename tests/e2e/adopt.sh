@@ -17,7 +17,7 @@ for i in $(seq $third); do
 		echo "node $n says $i" >"$T/lab/n$n/media/differs/$i"
 	done
 done
-check "three nodes come up on trees that are there" "$lab" up "$T/lab" 3
+must "three nodes come up on trees that are there" "$lab" up "$T/lab" 3
 check_soon "they get in sync" in_sync n1 n2 n3
 check "trees are equal" same_trees n1 n2 n3
 check "digests are equal" same_digests n1 n2 n3

@@ -9,7 +9,7 @@ FILES=${FILES:-20000}
 LARGE_MB=${LARGE_MB:-2048}
 WAIT_S=${WAIT_S_LONG:-300}
 
-check "three nodes come up" "$lab" up "$T/lab" 3
+must "three nodes come up" "$lab" up "$T/lab" 3
 python3 "$top/tests/e2e/tree.py" "$(media n1)" "$FILES" "$LARGE_MB" | sed 's/^/# /'
 check_soon "everything arrives" in_sync n1 n2 n3
 check "byte for byte, with modes, times, links, empty directories" same_trees n1 n2 n3

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need sshd jq openssl
 
-check "three nodes come up" "$lab" up "$T/lab" 3 sync.delta_min=64K
+must "three nodes come up" "$lab" up "$T/lab" 3 sync.delta_min=64K
 n1=$(media n1) n2=$(media n2) n3=$(media n3)
 
 echo hello >"$n1/a.txt"

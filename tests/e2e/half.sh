@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need sshd jq python3
 
-check "three nodes come up" "$lab" up "$T/lab" 3
+must "three nodes come up" "$lab" up "$T/lab" 3
 cat >"$T/write.py" <<'END'
 # Writes SIZE bytes in PIECES through one descriptor over SECONDS, then in place once more over the middle. Prints the hashes of the whole versions.
 import hashlib, os, sys, time

@@ -8,7 +8,7 @@ FILES=${FILES:-20000}
 IDLE_S=${IDLE_S:-10}
 WAIT_S=300
 
-check "three nodes come up" "$lab" up "$T/lab" 3
+must "three nodes come up" "$lab" up "$T/lab" 3
 python3 - "$(media n1)" "$FILES" <<'END'
 import os, sys
 root, n = sys.argv[1], int(sys.argv[2])

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need sshd jq openssl
 
-check "three nodes come up" "$lab" up "$T/lab" 3 store.immutable=yes
+must "three nodes come up" "$lab" up "$T/lab" 3 store.immutable=yes
 paths=
 for n in 1 2 3; do
 	for i in 1 2 3; do

@@ -31,6 +31,13 @@ check() { # NAME COMMAND...
 	[ "$rc" = 0 ] || head -c 4000 "$T/check.out" | sed 's/^/# /'
 }
 
+must() { # NAME COMMAND...: without it the rest makes no sense
+	check "$@"
+	[ "$bad" = 0 ] && return
+	done_testing
+	exit 1
+}
+
 eventually() { # COMMAND...: true within WAIT_S
 	local end=$((SECONDS + WAIT_S))
 	until "$@" >/dev/null 2>&1; do

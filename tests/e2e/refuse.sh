@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need sshd jq python3 ssh-keygen
 
-check "two nodes come up" "$lab" up "$T/lab" 2
+must "two nodes come up" "$lab" up "$T/lab" 2
 log=$T/lab/n1/log/agent.log
 
 # A line of the log that was not there before `mark`.

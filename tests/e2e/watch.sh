@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need sshd jq python3
 
-check "two nodes come up" "$lab" up "$T/lab" 2 watch.rescan=1h 'watch.ignore=*.tmp,/private/'
+must "two nodes come up" "$lab" up "$T/lab" 2 watch.rescan=1h 'watch.ignore=*.tmp,/private/'
 a=$(media n1)
 b=$(media n2)
 pid() { cut -d' ' -f1 "$T/lab/$1/pid.$2"; }

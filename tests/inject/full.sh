@@ -53,7 +53,7 @@ alive_or_told() { # the agent answers, or is gone with a message
 }
 
 small_disks
-check "two nodes come up, one on small disks" "$lab" up "$T/lab" 2 sync.delta_min=64K sync.retry_max=1s guard.min_free=0
+must "two nodes come up, one on small disks" "$lab" up "$T/lab" 2 sync.delta_min=64K sync.retry_max=1s guard.min_free=0
 file n1 first 100000
 check_soon "in sync" in_sync n1 n2
 

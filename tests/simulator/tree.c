@@ -430,6 +430,12 @@ tfile_write_at(struct tfile *f, uint64_t off, const void *buf, size_t len)
 	return 0;
 }
 
+void
+tfile_forget_cached(struct tfile *f)
+{
+	(void)f;
+}
+
 int
 tfile_reserve(struct tfile *f, uint64_t have, uint64_t size)
 {

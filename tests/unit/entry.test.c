@@ -69,6 +69,9 @@ sample(uint8_t type)
 	case ENTRY_HELD:
 		e.set = (struct dotset){origins, 1, 0};
 		return e;
+	case ENTRY_FROZEN:
+		e.num = UINT64_MAX;
+		return e;
 	case ENTRY_BARRIER:
 	case ENTRY_CLOCK:
 		e.num = UINT64_MAX;
@@ -430,7 +433,7 @@ test_others(void)
 	is_int(verdict(types, 0), -EPROTO, "nothing");
 	is_str(entry_type_name(0), "?", "no name for 0");
 	is_str(entry_type_name(ENTRY_TYPE_MAX + 1), "?", "nor for what comes after");
-	is_str(entry_type_name(ENTRY_ALTERED), "ALTERED", "the last one's name");
+	is_str(entry_type_name(ENTRY_FROZEN), "FROZEN", "the last one's name");
 	free(blob);
 }
 
