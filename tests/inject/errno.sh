@@ -17,11 +17,11 @@ ERRNO_POINTS=${ERRNO_POINTS:-40}
 ERRNO_LAST=${ERRNO_LAST:-50}
 read -ra programs <<<"${ERRNO_PROGRAMS:-watcher agent dial attach}"
 read -ra errors <<<"${ERRNO_NAMES:-ENOSPC EIO EMFILE ENOMEM EACCES EROFS ESTALE EINTR}"
-# What can fail how.
+# What can fail how. (A watch refused for want of watches is polled every watch.rescan: too long to wait for.)
 declare -A can=(
 	[open]="EIO ESTALE ENOMEM EACCES EMFILE EINTR ENOSPC EROFS" [read]="EIO ESTALE EINTR" [write]="EIO ESTALE EINTR ENOSPC"
 	[socket]="EINTR ENOMEM EMFILE" [names]="EIO ESTALE ENOMEM EACCES ENOSPC EROFS" [meta]="EIO ESTALE ENOMEM EACCES EROFS"
-	[sync]="EIO ENOSPC ESTALE" [stat]="EIO ESTALE ENOMEM EACCES" [close]="EIO ENOSPC EINTR" [watch]="ENOMEM ENOSPC EACCES"
+	[sync]="EIO ENOSPC ESTALE" [stat]="EIO ESTALE ENOMEM EACCES" [close]="EIO ENOSPC EINTR" [watch]="ENOMEM EACCES"
 	[wait]="EINTR EMFILE ENOMEM" [memory]="ENOMEM")
 declare -A makes=(
 	[watcher]="open read write names sync stat close watch wait memory"
@@ -104,6 +104,8 @@ over() { # the fault is taken away, and the daemon started if it ended
 # Globals: node, short, program.
 point() { # CLASS ERRNO MODE K STARTING
 	local name from what
+	# Who asks again after each interruption, for ever, does right.
+	[ "$2" != EINTR ] || set -- "$1" "$2" once "$4" "$5"
 	program=$(program_of "$short")
 	points=$((points + 1))
 	from=$(log_size "$node" "$short")

@@ -169,6 +169,8 @@ is_due(enum plan_class class, const int *errors, int dir, const char *path, char
 
 	if ((plan->classes & (1u << class)) == 0)
 		return false;
+	if (action == PLAN_FAIL && path == NULL && dir == STDERR_FILENO)
+		return false; /* what is wrong must be said somewhere */
 	object[0] = '\0';
 	if (plan->below[0] != '\0' || action == PLAN_FAIL)
 		name_object(object, dir, path);
