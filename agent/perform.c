@@ -388,9 +388,13 @@ do_move(struct run *r)
 	if (e == 0 && !sig_eq_renamed(&now, &from->sig) &&
 	    tree_move(tree_of(r), ent->path, ent->path_len, from->path, from->path_len) == 0)
 		return -EBADE;
-	if (e == 0 && (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns))
+	if (e == 0 && (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns)) {
 		(void)!tree_set_meta(tree_of(r), ent->path, ent->path_len, now.ino, r->rec->mode,
 				     r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
+		take_sig(r, r->ino);
+		r->sig.provisional = true;
+		return 0;
+	}
 	take_sig(r, r->ino);
 	return 0;
 }
@@ -426,7 +430,10 @@ do_meta(struct run *r)
 			  r->rec->mtime_ns, uid, gid);
 	if (e < 0 && e != -EPERM)
 		return e == -ESTALE ? -EBADE : e;
-	return tree_stat(tree_of(r), ent->path, ent->path_len, &r->sig, NULL);
+	e = tree_stat(tree_of(r), ent->path, ent->path_len, &r->sig, NULL);
+	/* Somebody may have written after the first look, and our mtime hides it. */
+	r->sig.provisional = r->sig.kind == KIND_FILE;
+	return e;
 }
 
 static int

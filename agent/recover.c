@@ -205,6 +205,7 @@ applied_sig(const struct intent *in, const struct finding *f)
 		same = same && s.size == rec->r->size && s.mtime_ns == rec->r->mtime_ns;
 	if (!same)
 		s.ctime_ns = 0;
+	s.provisional = s.kind == KIND_FILE;
 	return s;
 }
 

@@ -123,12 +123,25 @@ core_wal_changed(struct core *c)
 
 /* ---- the WAL ---- */
 
+/* The agent is not sure that what it put there is still there, unchanged. The event that would tell
+ * may have come before the index knew of it. */
+static bool
+wants_look(const struct entry *e)
+{
+	return e->type == ENTRY_APPLIED && (e->flags & APPLIED_SHOWN) != 0 &&
+	       e->sig.kind != KIND_DIR && (e->sig.ctime_ns == 0 || e->sig.provisional);
+}
+
 static int
 fold(void *arg, const struct entry *e)
 {
 	struct core *c = arg;
+	int r = index_fold(c->index, e);
 
-	return index_fold(c->index, e);
+	if (r == 0 && wants_look(e) && c->scan != NULL &&
+	    !scan_ignored(c->scan, e->path, e->path_len, false))
+		dirty_or_scan(c, e->path, e->path_len);
+	return r;
 }
 
 static void

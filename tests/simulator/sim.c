@@ -101,7 +101,7 @@ step(struct sim *s, uint64_t until)
 /* ---- at rest ---- */
 
 static bool
-trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, char *where,
+trees_equal(const struct disk *d, const struct inode *a, const struct inode *b, char *where,
 	    size_t cap)
 {
 	size_t na = 0, nb = 0;
@@ -110,8 +110,8 @@ trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, c
 	    (a->kind == KIND_FILE && (a->mode != b->mode || a->mtime_ns != b->mtime_ns)) ||
 	    a->data.len != b->data.len ||
 	    (a->data.len > 0 && memcmp(a->data.data, b->data.data, a->data.len) != 0)) {
-		snprintf(where, cap, "%.*s", a->at != NULL ? (int)a->at->len : 0,
-			 a->at != NULL ? a->at->name : "");
+		if (where != NULL)
+			(void)disk_path(d, a, where, cap);
 		return false;
 	}
 	for (const struct dent *e = b->dent; e != NULL; e = e->next)
@@ -124,14 +124,15 @@ trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, c
 		na++;
 		other = disk_lookup(b, e->name, e->len);
 		if (other == NULL) {
-			snprintf(where, cap, "%.*s", (int)e->len, e->name);
+			if (where != NULL)
+				(void)disk_path(d, e->live, where, cap);
 			return false;
 		}
-		if (!trees_equal(s, e->live, other, where, cap))
+		if (!trees_equal(d, e->live, other, where, cap))
 			return false;
 	}
-	if (na != nb)
-		snprintf(where, cap, "of a directory with another number of names");
+	if (na != nb && where != NULL && !disk_path(d, a, where, cap))
+		where[0] = '\0';
 	return na == nb;
 }
 
@@ -159,7 +160,7 @@ all_equal(const struct sim *s, char *why, size_t cap)
 		const struct host *a = s->host[0], *b = s->host[i];
 		char where[300] = "";
 
-		if (trees_equal(s, a->disk->root, b->disk->root, where, sizeof(where)))
+		if (trees_equal(a->disk, a->disk->root, b->disk->root, where, sizeof(where)))
 			continue;
 		if (why != NULL)
 			snprintf(why, cap, "the trees of %s and %s differ: %s", a->name, b->name,
@@ -226,12 +227,13 @@ dump_tree(const struct inode *dir, int depth)
 	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
 		if (e->live == NULL)
 			continue;
-		printf("  tree %*s%.*s %s ino %llu mode %o size %zu %.12s\n", depth * 2, "",
+		printf("  tree %*s%.*s %s ino %llu mode %o mtime %lld size %zu %.12s\n", depth * 2, "",
 		       (int)e->len, e->name,
 		       e->live->kind == KIND_DIR    ? "dir"
 		       : e->live->kind == KIND_FILE ? "file"
 						    : "link",
-		       (unsigned long long)e->live->ino, e->live->mode, e->live->data.len,
+		       (unsigned long long)e->live->ino, e->live->mode,
+		       (long long)(e->live->mtime_ns - SIM_EPOCH_NS), e->live->data.len,
 		       e->live->data.len > 0 ? (const char *)e->live->data.data : "");
 		dump_tree(e->live, depth + 1);
 	}
@@ -251,7 +253,8 @@ dump_index(const struct pathent *e)
 	       e->intent != NULL ? " INTENT" : "", e->strong_below, e->weak_below, e->live);
 	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
 		dot_text(i->r->dot, dot);
-		printf("        %s %s%s%s%s%s\n", dot, record_op_name((enum record_op)i->r->op),
+		printf("        %s mtime %lld mode %o %s%s%s%s%s\n", dot,
+		       (long long)(i->r->mtime_ns - SIM_EPOCH_NS), i->r->mode, record_op_name((enum record_op)i->r->op),
 		       i->head ? " head" : "", i->shown ? " shown" : "",
 		       index_applied(i) ? " applied" : "", record_import(i->r) ? " import" : "");
 	}
