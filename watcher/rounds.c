@@ -37,6 +37,8 @@ struct rounds {
 	struct work_job job;
 	int job_error;
 	struct buf batch;
+	struct author before; /* as it was when the batch was empty */
+	bool scanned_before;
 	bool poked, dead;
 	uint64_t now_ms, wall_ms;
 	int64_t wall_ns;
@@ -192,6 +194,21 @@ item_error(struct rounds *r, struct take_item *it)
 		   busy ? (n->tries == 0 ? 20 : RETRY_BUSY_MS) : RETRY_ERROR_MS);
 }
 
+/* A full disk takes back everything that was decided since. */
+static void
+checkpoint(struct rounds *r)
+{
+	r->before = *r->o.author;
+	r->scanned_before = r->scanned;
+}
+
+static void
+roll_back(struct rounds *r)
+{
+	*r->o.author = r->before;
+	r->scanned = r->scanned_before;
+}
+
 /* Appends what was decided so far, so that the next decision sees it. */
 static bool
 append(struct rounds *r)
@@ -206,8 +223,11 @@ append(struct rounds *r)
 		return true;
 	e = wal_append(r->o.wal, &r->batch);
 	buf_reset(&r->batch);
-	if (e == 0)
+	if (e == 0) {
+		checkpoint(r);
 		return true;
+	}
+	roll_back(r);
 	if (e != -ENOSPC && e != -EDQUOT) {
 		die(r, "the WAL could not be written", e);
 		return false;
@@ -308,14 +328,20 @@ decide_lane(struct rounds *r, struct lane *l)
 			item_decide(r, &l->batch.item[i]);
 }
 
-/* Whatever was not decided goes back. */
+/* Whatever was not decided goes back; and so does what was, if there was no room to log it. */
 static void
 give_back(struct rounds *r, struct lane *l)
 {
-	for (size_t i = 0; i < l->batch.n; i++)
-		if (l->batch.item[i].name != NULL)
-			dirty_done(r->o.dirty, l->batch.item[i].name, r->now_ms, "waits",
-				   RETRY_SPACE_MS);
+	bool full = r->not_before_ms > r->now_ms;
+
+	for (size_t i = 0; i < l->batch.n; i++) {
+		struct take_item *it = &l->batch.item[i];
+
+		if (it->name != NULL)
+			dirty_done(r->o.dirty, it->name, r->now_ms, "waits", RETRY_SPACE_MS);
+		else if (full)
+			(void)!dirty_add(r->o.dirty, it->found.path, it->found.len, r->now_ms);
+	}
 	take_clear(&l->batch);
 	l->state = LANE_IDLE;
 }
@@ -374,6 +400,7 @@ decide(struct rounds *r)
 	struct lane *lanes[] = {r->small, r->large};
 
 	r->o.author->wall_ms = r->wall_ms;
+	checkpoint(r);
 	for (size_t i = 0; i < 2; i++) {
 		struct lane *l = lanes[i];
 

@@ -564,7 +564,7 @@ host_init(struct host *h, struct sim *s, unsigned index)
 		open_log(h);
 	h->wall_offset_ns = (int64_t)rng_below(&s->rng, 4 * SIM_S) - (int64_t)(2 * SIM_S);
 	h->wall_ns = SIM_EPOCH_NS;
-	h->disk = disk_new(&s->rng, &h->wall_ns, 1);
+	h->disk = disk_new(&s->rng, &h->wall_ns, s->faults.grain_ns);
 	h->disk->arg = h;
 	h->disk->event = on_event;
 	h->wal = logdisk_new(&s->rng);

@@ -283,6 +283,7 @@ static void
 draw_faults(struct sim *s, struct rng *r)
 {
 	static const size_t queues[] = {16384, 16384, 256, 16};
+	static const int64_t grains[] = {1, 1, 4000000, 10000000};
 	struct faults *f = &s->faults;
 
 	*f = (struct faults){
@@ -300,6 +301,66 @@ draw_faults(struct sim *s, struct rng *r)
 		f->watcher_kill = 30 + (unsigned)rng_below(r, 600);
 	if (rng_below(r, 3) == 0)
 		f->power_cut = 5 + (unsigned)rng_below(r, 40);
+	if (rng_below(r, 4) == 0)
+		f->lose_sync = 5 + (unsigned)rng_below(r, 20);
+	if (rng_below(r, 4) == 0)
+		f->full = 3 + (unsigned)rng_below(r, 10);
+	if (rng_below(r, 3) == 0)
+		f->jump = 3 + (unsigned)rng_below(r, 20);
+	f->grain_ns = grains[rng_below(r, 4)];
+}
+
+/* Sooner or later some sync fails: whoever finds out ends, and is started again. */
+static void
+lose_sync(struct host *h, struct rng *r)
+{
+	unsigned n = 1 + (unsigned)rng_below(r, 12);
+
+	h->expect_fatal = true;
+	if (rng_below(r, 2) == 0)
+		h->disk->fsync_fails = n;
+	else
+		h->wal->fsync_fails = n;
+	sim_trace(h->sim, "%s a sync will fail", h->name);
+}
+
+static void
+fill_disk(struct host *h, struct rng *r)
+{
+	bool full = rng_below(r, 3) != 0;
+
+	h->disk->free_bytes = full ? rng_below(r, 100000) : 1u << 30;
+	h->wal->free_bytes = full && rng_below(r, 2) == 0 ? rng_below(r, 400) : UINT64_MAX;
+	sim_trace(h->sim, "%s has room for %llu bytes", h->name,
+		  (unsigned long long)h->disk->free_bytes);
+}
+
+static void
+set_clock(struct host *h, struct rng *r)
+{
+	int64_t by = (int64_t)rng_below(r, 2 * SIM_S << rng_below(r, 28));
+
+	h->wall_offset_ns += rng_below(r, 2) == 0 ? by : -by;
+	sim_trace(h->sim, "%s clock is off by %lld s", h->name,
+		  (long long)(h->wall_offset_ns / (int64_t)SIM_S));
+}
+
+static bool
+go_wrong(struct host *h, struct rng *r)
+{
+	const struct faults *f = &h->sim->faults;
+
+	if (rng_once_in(r, f->power_cut))
+		host_power_cut(h);
+	else if (rng_once_in(r, f->lose_sync))
+		lose_sync(h, r);
+	else if (rng_once_in(r, f->full))
+		fill_disk(h, r);
+	else if (rng_once_in(r, f->jump))
+		set_clock(h, r);
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -310,9 +371,7 @@ act(struct sim *s, uint64_t spread_ns)
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	if (rng_once_in(&s->user_rng, s->faults.power_cut))
-		host_power_cut(h);
-	else
+	if (!go_wrong(h, &s->user_rng))
 		user_act(h, rng_next(&s->user_rng), &s->user_rng);
 }
 
@@ -322,8 +381,14 @@ settle(struct sim *s)
 	uint64_t end = s->now_ns + CALM_NS, look = 0;
 
 	s->calm = true;
-	for (unsigned i = 0; i < s->n; i++)
-		user_close(s->host[i]);
+	for (unsigned i = 0; i < s->n; i++) {
+		struct host *h = s->host[i];
+
+		user_close(h);
+		h->disk->fsync_fails = h->wal->fsync_fails = 0;
+		h->disk->free_bytes = 1u << 30;
+		h->wal->free_bytes = UINT64_MAX;
+	}
 	while (!s->failed && s->now_ns < end && s->steps < STEPS_MAX) {
 		step(s, end);
 		if (s->now_ns < look)
