@@ -14,6 +14,7 @@
 
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
+#define QUIET_LOOKS 10        /* 20 ms apart */
 #define STEPS_MAX 3000000
 #define STEP_NS (40 * 1000) /* what a step costs, at most */
 
@@ -227,8 +228,8 @@ dump_tree(const struct inode *dir, int depth)
 	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
 		if (e->live == NULL)
 			continue;
-		printf("  tree %*s%.*s %s ino %llu mode %o mtime %lld size %zu %.12s\n", depth * 2, "",
-		       (int)e->len, e->name,
+		printf("  tree %*s%.*s %s ino %llu mode %o mtime %lld size %zu %.12s\n", depth * 2,
+		       "", (int)e->len, e->name,
 		       e->live->kind == KIND_DIR    ? "dir"
 		       : e->live->kind == KIND_FILE ? "file"
 						    : "link",
@@ -254,9 +255,10 @@ dump_index(const struct pathent *e)
 	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
 		dot_text(i->r->dot, dot);
 		printf("        %s mtime %lld mode %o %s%s%s%s%s\n", dot,
-		       (long long)(i->r->mtime_ns - SIM_EPOCH_NS), i->r->mode, record_op_name((enum record_op)i->r->op),
-		       i->head ? " head" : "", i->shown ? " shown" : "",
-		       index_applied(i) ? " applied" : "", record_import(i->r) ? " import" : "");
+		       (long long)(i->r->mtime_ns - SIM_EPOCH_NS), i->r->mode,
+		       record_op_name((enum record_op)i->r->op), i->head ? " head" : "",
+		       i->shown ? " shown" : "", index_applied(i) ? " applied" : "",
+		       record_import(i->r) ? " import" : "");
 	}
 	for (const struct pathent *c = e->child; c != NULL; c = c->sib_next)
 		dump_index(c);
@@ -379,6 +381,7 @@ static void
 settle(struct sim *s)
 {
 	uint64_t end = s->now_ns + CALM_NS, look = 0;
+	unsigned quiet = 0; /* looks in a row */
 
 	s->calm = true;
 	for (unsigned i = 0; i < s->n; i++) {
@@ -394,7 +397,8 @@ settle(struct sim *s)
 		if (s->now_ns < look)
 			continue;
 		look = s->now_ns + 20 * SIM_MS;
-		if (at_rest(s) && all_equal(s, NULL, 0))
+		quiet = at_rest(s) && all_equal(s, NULL, 0) ? quiet + 1 : 0;
+		if (quiet == QUIET_LOOKS)
 			return;
 	}
 	if (!s->failed && !at_rest(s))

@@ -29,8 +29,8 @@ struct faults {
 	unsigned full;      /* disk full for a while, or room again, instead of a user's action */
 	unsigned jump;      /* a clock is set, instead of a user's action */
 	int64_t grain_ns;   /* of the file systems' times */
-	size_t events_max; /* of the queue of watch events */
-	uint64_t slow_ns;  /* longest job */
+	size_t events_max;  /* of the queue of watch events */
+	uint64_t slow_ns;   /* longest job */
 	uint64_t latency_ns;
 };
 
