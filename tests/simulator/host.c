@@ -348,6 +348,8 @@ host_power_cut(struct host *h)
 	h->lost_power = true;
 	ledger_power(h->sim->ledger, h);
 	user_survey(h);
+	if (h->wal->wal >= 0)
+		ledger_read(h->sim->ledger, h, &h->wal->file[h->wal->wal]->durable, h->wal->wal);
 }
 
 /* ---- one thing ---- */
