@@ -126,10 +126,26 @@ core_wal_changed(struct core *c)
 /* The agent is not sure that what it put there is still there, unchanged. The event that would tell
  * may have come before the index knew of it. */
 static bool
-wants_look(const struct entry *e)
+unsure(const struct entry *e)
 {
 	return e->type == ENTRY_APPLIED && (e->flags & APPLIED_SHOWN) != 0 &&
 	       e->sig.kind != KIND_DIR && (e->sig.ctime_ns == 0 || e->sig.provisional);
+}
+
+/* What the agent does while the tree is scanned may be undone by a user before its directory is
+ * watched, and be in the index only after the scan was there. */
+static bool
+unwatched(const struct core *c, const struct entry *e)
+{
+	return (e->type == ENTRY_APPLIED || e->type == ENTRY_INTENT) &&
+	       (scan_running(c->scan) || rounds_scan_open(c->rounds));
+}
+
+static void
+look_again(struct core *c, const void *path, size_t len)
+{
+	if (!scan_ignored(c->scan, path, len, false))
+		dirty_or_scan(c, path, len);
 }
 
 static int
@@ -138,9 +154,11 @@ fold(void *arg, const struct entry *e)
 	struct core *c = arg;
 	int r = index_fold(c->index, e);
 
-	if (r == 0 && wants_look(e) && c->scan != NULL &&
-	    !scan_ignored(c->scan, e->path, e->path_len, false))
-		dirty_or_scan(c, e->path, e->path_len);
+	if (r < 0 || c->rounds == NULL || !(unsure(e) || unwatched(c, e)))
+		return r;
+	look_again(c, e->path, e->path_len);
+	if (e->type == ENTRY_INTENT && e->action == ACTION_MOVE)
+		look_again(c, e->from, e->from_len);
 	return r;
 }
 
@@ -320,6 +338,11 @@ begin(struct core *c)
 				    .immutable = c->o.conf->immutable};
 	if (c->index->barrier > c->index->answered)
 		rounds_barrier(c->rounds, c->index->barrier);
+	for (const struct intent *in = c->index->intents; in != NULL; in = in->next) {
+		look_again(c, in->ent->path, in->ent->path_len);
+		if (in->from != NULL)
+			look_again(c, in->from->path, in->from->path_len);
+	}
 }
 
 int

@@ -542,6 +542,12 @@ rounds_conf(struct rounds *r, const struct settings *conf)
 }
 
 bool
+rounds_scan_open(const struct rounds *r)
+{
+	return r->scanned;
+}
+
+bool
 rounds_idle(const struct rounds *r)
 {
 	return r->state == COMMIT_IDLE && r->small->state == LANE_IDLE &&

@@ -49,6 +49,8 @@ void rounds_poke(struct rounds *r);
 void rounds_barrier(struct rounds *r, uint64_t n);
 /* A full scan ended; it is logged once all it found has been. */
 void rounds_scanned(struct rounds *r, uint64_t files);
+/* Has a full scan begun that is not logged yet? */
+bool rounds_scan_open(const struct rounds *r);
 bool rounds_idle(const struct rounds *r);
 uint64_t rounds_deadline(const struct rounds *r);
 uint64_t rounds_hashed_bytes(const struct rounds *r);

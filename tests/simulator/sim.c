@@ -539,7 +539,7 @@ main(int argc, char **argv)
 		(void)one(first + i, false, &t);
 		if (hash != t.hash) {
 			printf("seed %llu is not the same twice\n",
-			       (unsigned long long)(first + i));
+			       (unsigned long long)first + (unsigned long long)i);
 			t.failed++;
 		}
 	}
