@@ -123,13 +123,14 @@ core_wal_changed(struct core *c)
 
 /* ---- the WAL ---- */
 
-/* The agent is not sure that what it put there is still there, unchanged. The event that would tell
- * may have come before the index knew of it. */
+/* The agent is not sure that what it put or found there is still there, unchanged (the entry may
+ * have had to wait for room). The event that would tell may have come before the index knew. */
 static bool
 unsure(const struct entry *e)
 {
-	return e->type == ENTRY_APPLIED && (e->flags & APPLIED_SHOWN) != 0 &&
-	       e->sig.kind != KIND_DIR && (e->sig.ctime_ns == 0 || e->sig.provisional);
+	return e->type == ENTRY_APPLIED &&
+	       (e->sig.provisional || ((e->flags & APPLIED_SHOWN) != 0 && e->sig.kind != KIND_DIR &&
+				       e->sig.ctime_ns == 0));
 }
 
 /* What the agent does while the tree is scanned may be undone by a user before its directory is
