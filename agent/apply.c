@@ -42,9 +42,9 @@ struct left {
 struct apply {
 	struct node *n;
 	struct left *left;
-	uint64_t left_ms; /* when they are looked at again */
-	struct queue ready, waiting;
-	struct map wanted; /* tasks that will place a file, by its content's hash */
+	uint64_t left_ms;                  /* when they are looked at again */
+	struct queue ready, waiting, busy; /* busy: those with a run */
+	struct map wanted;                 /* tasks that will place a file, by its content's hash */
 	size_t active;
 	uint64_t next_ms;   /* earliest retry in `waiting` */
 	size_t stranded;    /* waiting tasks whose content no connected peer had */
@@ -323,6 +323,7 @@ start(struct apply *a, struct task *t, const struct plan *p, bool ignored)
 	}
 	t->run = r;
 	t->state = TASK_ACTIVE;
+	queue_add(&a->busy, t);
 	t->again = false;
 	a->active++;
 	if (p->what == PLAN_DEAL)
@@ -519,6 +520,7 @@ task_finish(struct run *r, int error, const char *reason)
 	bool again = t->again;
 
 	assert(!r->intent || error == 0);
+	queue_del(&a->busy, t);
 	t->run = NULL;
 	a->active--;
 	if (r->from != NULL)
@@ -665,16 +667,13 @@ apply_free(struct apply *a)
 
 	if (a == NULL)
 		return;
-	for (struct pathent *e = index_todo_first(a->n->index); e != NULL; e = e->todo_next) {
-		struct task *t = e->work;
-
-		if (t == NULL || t->state != TASK_ACTIVE || t->run == NULL)
-			continue;
+	for (struct task *t = a->busy.first; t != NULL; t = next) {
+		next = t->next;
 		if (t->run->fetching)
 			fetch_stop(a->n->fetch, &t->run->fetch);
 		run_free(t->run);
+		t->ent->work = NULL;
 		free(t);
-		e->work = NULL;
 	}
 	map_free(&a->wanted);
 	while (a->left != NULL) {

@@ -753,20 +753,25 @@ fetch_new(struct node *n)
 	return f;
 }
 
+static void
+list_free(struct fetch_list *l)
+{
+	while (l->first != NULL) {
+		struct active *a = l->first;
+
+		list_del(l, a);
+		a->j->private_ = NULL;
+		active_free(a);
+	}
+}
+
 void
 fetch_free(struct fetch *f)
 {
-	struct fetch_list *lists[] = {&f->active, &f->waiting, &f->low};
-
 	if (f == NULL)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		while (lists[i]->first != NULL) {
-			struct active *a = lists[i]->first;
-
-			list_del(lists[i], a);
-			a->j->private_ = NULL;
-			active_free(a);
-		}
+	list_free(&f->active);
+	list_free(&f->waiting);
+	list_free(&f->low);
 	free(f);
 }

@@ -236,24 +236,19 @@ sig_stale(const struct sig *s)
 	return stale;
 }
 
-/* The signature of what is shown now, if it is still what was put there. */
+/* The signature of what is shown now, if it is still just what was put there: as it was staged. */
 static void
 take_sig(struct run *r, uint64_t ino)
 {
 	struct pathent *ent = r->task->ent;
 	struct sig now;
-	int e = has_stage_file(r) && r->action != ACTION_MOVE
-			? tfile_stat(r->fetch.file, &now, NULL)
-			: tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
+	int e = has_stage_file(r) ? tfile_stat(r->fetch.file, &now, NULL)
+				  : tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
-	if (e < 0 || now.ino != ino) {
+	if (e < 0 || now.ino != ino || !sig_eq_renamed(&now, &r->sig))
 		r->sig = sig_stale(&r->sig);
-		return;
-	}
-	if (has_stage_file(r) &&
-	    (now.size != r->fetch.sig.size || now.mtime_ns != r->fetch.sig.mtime_ns))
-		now = sig_stale(&r->fetch.sig);
-	r->sig = now;
+	else
+		r->sig = now;
 }
 
 static int
@@ -407,13 +402,21 @@ do_move(struct run *r)
 	if (e < 0)
 		return e == -EEXIST ? -EBADE : e;
 	e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
-	if (e == 0 && !sig_eq_renamed(&now, &from->sig) &&
-	    tree_move(tree_of(r), ent->path, ent->path_len, from->path, from->path_len) == 0)
-		return -EBADE;
-	if (e == 0 && (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns))
+	if (e < 0 || !sig_eq_renamed(&now, &from->sig)) {
+		if (e == 0 && tree_move(tree_of(r), ent->path, ent->path_len, from->path,
+					from->path_len) == 0)
+			return -EBADE;
+		r->sig = sig_stale(&from->sig);
+		return 0;
+	}
+	r->sig = now;
+	if (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns) {
 		(void)!tree_set_meta(tree_of(r), ent->path, ent->path_len, now.ino, r->rec->mode,
 				     r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
-	take_sig(r, r->ino);
+		if (tree_stat(tree_of(r), ent->path, ent->path_len, &r->sig, NULL) < 0)
+			r->sig = sig_stale(&now);
+		r->sig.provisional = true;
+	}
 	return 0;
 }
 
@@ -448,7 +451,10 @@ do_meta(struct run *r)
 			  r->rec->mtime_ns, uid, gid);
 	if (e < 0 && e != -EPERM)
 		return e == -ESTALE ? -EBADE : e;
-	return tree_stat(tree_of(r), ent->path, ent->path_len, &r->sig, NULL);
+	e = tree_stat(tree_of(r), ent->path, ent->path_len, &r->sig, NULL);
+	/* Somebody may have written after the first look, and our mtime hides it. */
+	r->sig.provisional = r->sig.kind == KIND_FILE;
+	return e;
 }
 
 static int

@@ -140,14 +140,19 @@ meta_again(struct node *n, const struct intent *in, struct sig *shown)
 	       path_sig(n, in->ent, shown);
 }
 
+/*
+ * Done if the file is at its new name. If it is at neither, a user has moved or removed it, before
+ * the rename or after: then it counts as not done. Should it have been, the version comes once
+ * more, and he removes it once more; the other way about, his delete of the old name would become a
+ * delete of the new one everywhere.
+ */
 static struct finding
 after_move(struct node *n, const struct intent *in)
 {
 	struct finding f = {0};
-	struct sig from;
 
-	f.renamed = !(path_sig(n, in->from, &from) && from.ino == in->ino);
-	if (path_sig(n, in->ent, &f.shown) && f.renamed)
+	f.renamed = path_sig(n, in->ent, &f.shown) && f.shown.ino == in->ino;
+	if (f.renamed)
 		(void)meta_again(n, in, &f.shown);
 	return f;
 }
@@ -205,6 +210,7 @@ applied_sig(const struct intent *in, const struct finding *f)
 		same = same && s.size == rec->r->size && s.mtime_ns == rec->r->mtime_ns;
 	if (!same)
 		s.ctime_ns = 0;
+	s.provisional = s.kind == KIND_FILE;
 	return s;
 }
 

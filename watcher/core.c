@@ -39,7 +39,7 @@ struct core {
 
 /* Something was not seen: the next scan comes soon, or later and later if that does not help. */
 static void
-look_again(struct core *c)
+scan_soon(struct core *c)
 {
 	uint64_t at = c->now_ms + backoff_fail(&c->unsure);
 
@@ -53,7 +53,7 @@ static void
 dirty_or_scan(struct core *c, const void *path, size_t len)
 {
 	if (dirty_add(c->dirty, path, len, c->now_ms) < 0)
-		look_again(c);
+		scan_soon(c);
 }
 
 /* A directory went: what the index shows below it is looked at. */
@@ -142,15 +142,47 @@ core_wal_changed(struct core *c)
 
 /* ---- the WAL ---- */
 
+/* The agent is not sure that what it put or found there is still there, unchanged (the entry may
+ * have had to wait for room). The event that would tell may have come before the index knew. */
+static bool
+unsure(const struct entry *e)
+{
+	return e->type == ENTRY_APPLIED &&
+	       (e->sig.provisional || ((e->flags & APPLIED_SHOWN) != 0 && e->sig.kind != KIND_DIR &&
+				       e->sig.ctime_ns == 0));
+}
+
+/* What the agent does while the tree is scanned may be undone by a user before its directory is
+ * watched, and be in the index only after the scan was there. */
+static bool
+unwatched(const struct core *c, const struct entry *e)
+{
+	return (e->type == ENTRY_APPLIED || e->type == ENTRY_INTENT) &&
+	       (scan_running(c->scan) || rounds_scan_open(c->rounds));
+}
+
+static void
+look_again(struct core *c, const void *path, size_t len)
+{
+	if (!scan_ignored(c->scan, path, len, false))
+		dirty_or_scan(c, path, len);
+}
+
 static int
 fold(void *arg, const struct entry *e)
 {
 	struct core *c = arg;
 	const struct wal_info *info = wal_info(c->wal);
+	int r = index_fold(c->index, e);
 
 	if (e->type == ENTRY_SCANNED && info->size >= info->snapshot_end)
 		c->salvaged = false;
-	return index_fold(c->index, e);
+	if (r < 0 || c->rounds == NULL || !(unsure(e) || unwatched(c, e)))
+		return r;
+	look_again(c, e->path, e->path_len);
+	if (e->type == ENTRY_INTENT && e->action == ACTION_MOVE)
+		look_again(c, e->from, e->from_len);
+	return r;
 }
 
 static void
@@ -264,7 +296,7 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 	}
 	more = scan_slice(c->scan, now_ms);
 	if (scan_unsure(c->scan))
-		look_again(c);
+		scan_soon(c);
 	if (scan_full_done(c->scan)) {
 		if (c->rescan_ms - now_ms > c->o.conf->rescan_ms / 2)
 			backoff_reset(&c->unsure);
@@ -370,6 +402,11 @@ begin(struct core *c)
 				    .immutable = c->o.conf->immutable};
 	if (c->index->barrier > c->index->answered)
 		rounds_barrier(c->rounds, c->index->barrier);
+	for (const struct intent *in = c->index->intents; in != NULL; in = in->next) {
+		look_again(c, in->ent->path, in->ent->path_len);
+		if (in->from != NULL)
+			look_again(c, in->from->path, in->from->path_len);
+	}
 }
 
 int

@@ -37,6 +37,8 @@ struct rounds {
 	struct work_job job;
 	int job_error;
 	struct buf batch;
+	struct author before; /* as it was when the batch was empty */
+	bool scanned_before, rehashed_before;
 	bool poked, dead;
 	uint64_t now_ms, wall_ms;
 	int64_t wall_ns;
@@ -194,6 +196,23 @@ item_error(struct rounds *r, struct take_item *it)
 		   busy ? (n->tries == 0 ? 20 : RETRY_BUSY_MS) : RETRY_ERROR_MS);
 }
 
+/* A full disk takes back everything that was decided since. */
+static void
+checkpoint(struct rounds *r)
+{
+	r->before = *r->o.author;
+	r->scanned_before = r->scanned;
+	r->rehashed_before = r->rehashed;
+}
+
+static void
+roll_back(struct rounds *r)
+{
+	*r->o.author = r->before;
+	r->scanned = r->scanned_before;
+	r->rehashed = r->rehashed_before;
+}
+
 /* Appends what was decided so far, so that the next decision sees it. */
 static bool
 append(struct rounds *r)
@@ -208,16 +227,17 @@ append(struct rounds *r)
 		return true;
 	e = wal_append(r->o.wal, &r->batch);
 	buf_reset(&r->batch);
-	if (e == 0)
+	if (e == 0) {
+		checkpoint(r);
 		return true;
+	}
+	roll_back(r);
 	if (e != -ENOSPC && e != -EDQUOT) {
 		die(r, "the WAL could not be written", e);
 		return false;
 	}
 	LOG(r->o.log, LOG_ERROR, "wal.full", "no room for the WAL: changes wait",
 	    log_s("state", r->o.conf->state), log_err(e));
-	if (index_origin(r->o.index, r->o.author->origin) == NULL)
-		r->o.author->origin = 0; /* its introduction was among that: it is made again */
 	r->not_before_ms = r->now_ms + RETRY_SPACE_MS;
 	return false;
 }
@@ -435,9 +455,9 @@ static void
 decide(struct rounds *r)
 {
 	struct lane *lanes[] = {r->small, r->large};
-	bool scanned = r->scanned, import = r->o.author->import, rehashed = r->rehashed;
 
 	r->o.author->wall_ms = r->wall_ms;
+	checkpoint(r);
 	for (size_t i = 0; i < 2; i++) {
 		struct lane *l = lanes[i];
 
@@ -459,11 +479,7 @@ decide(struct rounds *r)
 		return;
 	end_scan(r);
 	answer_barrier(r);
-	if (append(r))
-		return;
-	r->scanned = scanned;
-	r->o.author->import = import;
-	r->rehashed = rehashed;
+	(void)append(r);
 }
 
 /* ---- the committer ---- */
@@ -589,6 +605,12 @@ void
 rounds_conf(struct rounds *r, const struct settings *conf)
 {
 	r->o.conf = conf;
+}
+
+bool
+rounds_scan_open(const struct rounds *r)
+{
+	return r->scanned;
 }
 
 bool

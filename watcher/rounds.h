@@ -51,6 +51,8 @@ void rounds_barrier(struct rounds *r, uint64_t n);
 void rounds_scanned(struct rounds *r, uint64_t files);
 /* The same after every file was hashed again: this one is logged in any case. */
 void rounds_rehashed(struct rounds *r, uint64_t files);
+/* Has a full scan begun that is not logged yet? */
+bool rounds_scan_open(const struct rounds *r);
 bool rounds_idle(const struct rounds *r);
 uint64_t rounds_deadline(const struct rounds *r);
 uint64_t rounds_hashed_bytes(const struct rounds *r);

@@ -81,6 +81,12 @@ take_open_file(struct take_batch *b, struct take_item *it, struct tfile *f, stru
 	return r;
 }
 
+static bool
+fresh(int64_t wall_ns, int64_t ctime_ns)
+{
+	return ctime_ns > wall_ns - TAKE_GRAIN_NS && ctime_ns < wall_ns + TAKE_FUTURE_NS;
+}
+
 static int
 take_file(struct take_batch *b, struct take_item *it, struct scratch *s)
 {
@@ -96,7 +102,7 @@ take_file(struct take_batch *b, struct take_item *it, struct scratch *s)
 	if (r == 0 && s->files < TAKE_EACH_MAX)
 		r = tfile_sync(f);
 	s->files++;
-	it->found.sig.provisional = b->wall_ns - it->found.sig.ctime_ns < TAKE_GRAIN_NS;
+	it->found.sig.provisional = fresh(b->wall_ns, it->found.sig.ctime_ns);
 	tfile_close(f);
 	return r;
 }

@@ -16,6 +16,9 @@
 #define TAKE_GRAIN_NS                                                                              \
 	20000000ll /* a file changed so shortly before it was hashed may change again under the    \
 		      same timestamps */
+#define TAKE_FUTURE_NS                                                                             \
+	10000000000ll /* one changed so long after the batch began was changed before a clock was  \
+			 set back: nothing to check again and again until that time comes */
 
 struct take_item {
 	struct dirty_name *name;

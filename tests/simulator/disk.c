@@ -253,7 +253,7 @@ void
 disk_unlink(struct disk *d, struct inode *dir, const char *name, size_t len)
 {
 	struct dent *e = dent_get(dir, name, len);
-	struct inode *i = e->live;
+	struct inode *i = must(e->live);
 
 	op_add(d, &(struct disk_op){{e}, {i}, {NULL}, 1});
 	tell_name(d, e, NOTIFY_DELETE | (i->kind == KIND_DIR ? NOTIFY_ISDIR : 0), 0);
@@ -265,7 +265,7 @@ disk_rename(struct disk *d, struct inode *from, const char *name, size_t len, st
 	    const char *to_name, size_t to_len)
 {
 	struct dent *a = dent_get(from, name, len), *b = dent_get(to, to_name, to_len);
-	struct inode *i = a->live, *over = b->live;
+	struct inode *i = must(a->live), *over = b->live;
 
 	op_add(d, &(struct disk_op){{a, b}, {i, over}, {NULL, i}, 2});
 	tell_moved(d, a, b, i);
@@ -278,7 +278,7 @@ disk_exchange(struct disk *d, struct inode *a, const char *name, size_t len, str
 	      const char *b_name, size_t b_len)
 {
 	struct dent *x = dent_get(a, name, len), *y = dent_get(b, b_name, b_len);
-	struct inode *i = x->live, *j = y->live;
+	struct inode *i = must(x->live), *j = must(y->live);
 
 	op_add(d, &(struct disk_op){{x, y}, {i, j}, {j, i}, 2});
 	tell_moved(d, x, y, i);

@@ -234,10 +234,10 @@ agent_start(struct host *h)
 	dev = logdev_dev(&h->agent.log);
 	sim_trace(s, "%s agent starts", h->name);
 	r = node_open(&o, &h->node);
-	if (r < 0 && !h->agent.dead) {
+	if (r < 0 && !h->agent.dead && !h->expect_fatal)
 		sim_fail(s, "%s: the agent does not start: %s", h->name, strerror(-r));
+	if (r < 0)
 		h->agent.dead = true;
-	}
 	if (r < 0)
 		return;
 	if (h->node->index->nmembers < s->n)
@@ -286,10 +286,10 @@ watcher_start(struct host *h)
 		abort();
 	o.watch = h->watch;
 	r = core_open(&o, &h->core);
-	if (r < 0 && !h->watcher.dead) {
+	if (r < 0 && !h->watcher.dead && !h->expect_fatal)
 		sim_fail(s, "%s: the watcher does not start: %s", h->name, strerror(-r));
+	if (r < 0)
 		h->watcher.dead = true;
-	}
 	h->watcher_at_ns = 0;
 }
 
@@ -357,6 +357,8 @@ host_power_cut(struct host *h)
 	h->lost_power = true;
 	ledger_power(h->sim->ledger, h);
 	user_survey(h);
+	if (h->wal->wal >= 0)
+		ledger_read(h->sim->ledger, h, &h->wal->file[h->wal->wal]->durable, h->wal->wal);
 }
 
 /* ---- one thing ---- */
@@ -573,7 +575,7 @@ host_init(struct host *h, struct sim *s, unsigned index)
 		open_log(h);
 	h->wall_offset_ns = (int64_t)rng_below(&s->rng, 4 * SIM_S) - (int64_t)(2 * SIM_S);
 	h->wall_ns = SIM_EPOCH_NS;
-	h->disk = disk_new(&s->rng, &h->wall_ns, 1);
+	h->disk = disk_new(&s->rng, &h->wall_ns, s->faults.grain_ns);
 	h->disk->arg = h;
 	h->disk->event = on_event;
 	h->wal = logdisk_new(&s->rng);

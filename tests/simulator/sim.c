@@ -14,6 +14,7 @@
 
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
+#define QUIET_LOOKS 10        /* 20 ms apart */
 #define STEPS_MAX 3000000
 #define STEP_NS (40 * 1000) /* what a step costs, at most */
 
@@ -101,7 +102,7 @@ step(struct sim *s, uint64_t until)
 /* ---- at rest ---- */
 
 static bool
-trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, char *where,
+trees_equal(const struct disk *d, const struct inode *a, const struct inode *b, char *where,
 	    size_t cap)
 {
 	size_t na = 0, nb = 0;
@@ -110,8 +111,8 @@ trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, c
 	    (a->kind == KIND_FILE && (a->mode != b->mode || a->mtime_ns != b->mtime_ns)) ||
 	    a->data.len != b->data.len ||
 	    (a->data.len > 0 && memcmp(a->data.data, b->data.data, a->data.len) != 0)) {
-		snprintf(where, cap, "%.*s", a->at != NULL ? (int)a->at->len : 0,
-			 a->at != NULL ? a->at->name : "");
+		if (where != NULL)
+			(void)disk_path(d, a, where, cap);
 		return false;
 	}
 	for (const struct dent *e = b->dent; e != NULL; e = e->next)
@@ -124,14 +125,15 @@ trees_equal(const struct sim *s, const struct inode *a, const struct inode *b, c
 		na++;
 		other = disk_lookup(b, e->name, e->len);
 		if (other == NULL) {
-			snprintf(where, cap, "%.*s", (int)e->len, e->name);
+			if (where != NULL)
+				(void)disk_path(d, e->live, where, cap);
 			return false;
 		}
-		if (!trees_equal(s, e->live, other, where, cap))
+		if (!trees_equal(d, e->live, other, where, cap))
 			return false;
 	}
-	if (na != nb)
-		snprintf(where, cap, "of a directory with another number of names");
+	if (na != nb && where != NULL && !disk_path(d, a, where, cap))
+		where[0] = '\0';
 	return na == nb;
 }
 
@@ -159,7 +161,7 @@ all_equal(const struct sim *s, char *why, size_t cap)
 		const struct host *a = s->host[0], *b = s->host[i];
 		char where[300] = "";
 
-		if (trees_equal(s, a->disk->root, b->disk->root, where, sizeof(where)))
+		if (trees_equal(a->disk, a->disk->root, b->disk->root, where, sizeof(where)))
 			continue;
 		if (why != NULL)
 			snprintf(why, cap, "the trees of %s and %s differ: %s", a->name, b->name,
@@ -226,12 +228,13 @@ dump_tree(const struct inode *dir, int depth)
 	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
 		if (e->live == NULL)
 			continue;
-		printf("  tree %*s%.*s %s ino %llu mode %o size %zu %.12s\n", depth * 2, "",
-		       (int)e->len, e->name,
+		printf("  tree %*s%.*s %s ino %llu mode %o mtime %lld size %zu %.12s\n", depth * 2,
+		       "", (int)e->len, e->name,
 		       e->live->kind == KIND_DIR    ? "dir"
 		       : e->live->kind == KIND_FILE ? "file"
 						    : "link",
-		       (unsigned long long)e->live->ino, e->live->mode, e->live->data.len,
+		       (unsigned long long)e->live->ino, e->live->mode,
+		       (long long)(e->live->mtime_ns - SIM_EPOCH_NS), e->live->data.len,
 		       e->live->data.len > 0 ? (const char *)e->live->data.data : "");
 		dump_tree(e->live, depth + 1);
 	}
@@ -251,9 +254,11 @@ dump_index(const struct pathent *e)
 	       e->intent != NULL ? " INTENT" : "", e->strong_below, e->weak_below, e->live);
 	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
 		dot_text(i->r->dot, dot);
-		printf("        %s %s%s%s%s%s\n", dot, record_op_name((enum record_op)i->r->op),
-		       i->head ? " head" : "", i->shown ? " shown" : "",
-		       index_applied(i) ? " applied" : "", record_import(i->r) ? " import" : "");
+		printf("        %s mtime %lld mode %o %s%s%s%s%s\n", dot,
+		       (long long)(i->r->mtime_ns - SIM_EPOCH_NS), i->r->mode,
+		       record_op_name((enum record_op)i->r->op), i->head ? " head" : "",
+		       i->shown ? " shown" : "", index_applied(i) ? " applied" : "",
+		       record_import(i->r) ? " import" : "");
 	}
 	for (const struct pathent *c = e->child; c != NULL; c = c->sib_next)
 		dump_index(c);
@@ -280,6 +285,7 @@ static void
 draw_faults(struct sim *s, struct rng *r)
 {
 	static const size_t queues[] = {16384, 16384, 256, 16};
+	static const int64_t grains[] = {1, 1, 4000000, 10000000};
 	struct faults *f = &s->faults;
 
 	*f = (struct faults){
@@ -297,6 +303,66 @@ draw_faults(struct sim *s, struct rng *r)
 		f->watcher_kill = 30 + (unsigned)rng_below(r, 600);
 	if (rng_below(r, 3) == 0)
 		f->power_cut = 5 + (unsigned)rng_below(r, 40);
+	if (rng_below(r, 4) == 0)
+		f->lose_sync = 5 + (unsigned)rng_below(r, 20);
+	if (rng_below(r, 4) == 0)
+		f->full = 3 + (unsigned)rng_below(r, 10);
+	if (rng_below(r, 3) == 0)
+		f->jump = 3 + (unsigned)rng_below(r, 20);
+	f->grain_ns = grains[rng_below(r, 4)];
+}
+
+/* Sooner or later some sync fails: whoever finds out ends, and is started again. */
+static void
+lose_sync(struct host *h, struct rng *r)
+{
+	unsigned n = 1 + (unsigned)rng_below(r, 12);
+
+	h->expect_fatal = true;
+	if (rng_below(r, 2) == 0)
+		h->disk->fsync_fails = n;
+	else
+		h->wal->fsync_fails = n;
+	sim_trace(h->sim, "%s a sync will fail", h->name);
+}
+
+static void
+fill_disk(struct host *h, struct rng *r)
+{
+	bool full = rng_below(r, 3) != 0;
+
+	h->disk->free_bytes = full ? rng_below(r, 100000) : 1u << 30;
+	h->wal->free_bytes = full && rng_below(r, 2) == 0 ? rng_below(r, 400) : UINT64_MAX;
+	sim_trace(h->sim, "%s has room for %llu bytes", h->name,
+		  (unsigned long long)h->disk->free_bytes);
+}
+
+static void
+set_clock(struct host *h, struct rng *r)
+{
+	int64_t by = (int64_t)rng_below(r, 2 * SIM_S << rng_below(r, 28));
+
+	h->wall_offset_ns += rng_below(r, 2) == 0 ? by : -by;
+	sim_trace(h->sim, "%s clock is off by %lld s", h->name,
+		  (long long)(h->wall_offset_ns / (int64_t)SIM_S));
+}
+
+static bool
+go_wrong(struct host *h, struct rng *r)
+{
+	const struct faults *f = &h->sim->faults;
+
+	if (rng_once_in(r, f->power_cut))
+		host_power_cut(h);
+	else if (rng_once_in(r, f->lose_sync))
+		lose_sync(h, r);
+	else if (rng_once_in(r, f->full))
+		fill_disk(h, r);
+	else if (rng_once_in(r, f->jump))
+		set_clock(h, r);
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -307,9 +373,7 @@ act(struct sim *s, uint64_t spread_ns)
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	if (rng_once_in(&s->user_rng, s->faults.power_cut))
-		host_power_cut(h);
-	else
+	if (!go_wrong(h, &s->user_rng))
 		user_act(h, rng_next(&s->user_rng), &s->user_rng);
 }
 
@@ -317,16 +381,24 @@ static void
 settle(struct sim *s)
 {
 	uint64_t end = s->now_ns + CALM_NS, look = 0;
+	unsigned quiet = 0; /* looks in a row */
 
 	s->calm = true;
-	for (unsigned i = 0; i < s->n; i++)
-		user_close(s->host[i]);
+	for (unsigned i = 0; i < s->n; i++) {
+		struct host *h = s->host[i];
+
+		user_close(h);
+		h->disk->fsync_fails = h->wal->fsync_fails = 0;
+		h->disk->free_bytes = 1u << 30;
+		h->wal->free_bytes = UINT64_MAX;
+	}
 	while (!s->failed && s->now_ns < end && s->steps < STEPS_MAX) {
 		step(s, end);
 		if (s->now_ns < look)
 			continue;
 		look = s->now_ns + 20 * SIM_MS;
-		if (at_rest(s) && all_equal(s, NULL, 0))
+		quiet = at_rest(s) && all_equal(s, NULL, 0) ? quiet + 1 : 0;
+		if (quiet == QUIET_LOOKS)
 			return;
 	}
 	if (!s->failed && !at_rest(s))
@@ -467,7 +539,7 @@ main(int argc, char **argv)
 		(void)one(first + i, false, &t);
 		if (hash != t.hash) {
 			printf("seed %llu is not the same twice\n",
-			       (unsigned long long)(first + i));
+			       (unsigned long long)first + (unsigned long long)i);
 			t.failed++;
 		}
 	}

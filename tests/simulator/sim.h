@@ -25,12 +25,13 @@ struct faults {
 	unsigned power_cut; /* instead of a user's action */
 	unsigned cut_link;  /* at a delivery */
 	unsigned race;      /* a user is faster, between any two effects of the agent */
-	unsigned lose_sync;
-	unsigned full;     /* disk full for a while */
-	size_t events_max; /* of the queue of watch events */
-	uint64_t slow_ns;  /* longest job */
+	unsigned lose_sync; /* one sync fails, instead of a user's action */
+	unsigned full;      /* disk full for a while, or room again, instead of a user's action */
+	unsigned jump;      /* a clock is set, instead of a user's action */
+	int64_t grain_ns;   /* of the file systems' times */
+	size_t events_max;  /* of the queue of watch events */
+	uint64_t slow_ns;   /* longest job */
 	uint64_t latency_ns;
-	bool clock_jumps;
 };
 
 struct host {
