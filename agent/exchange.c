@@ -91,6 +91,14 @@ exchange_member(struct exchange *x, const struct member *m)
 	peer_free(p);
 }
 
+int64_t
+exchange_clock_offset(const struct exchange *x, const char *name)
+{
+	const struct peer *p = exchange_peer(x, name);
+
+	return p != NULL && p->link != NULL ? session_stats(p->link->s)->clock_offset_ms : 0;
+}
+
 struct peer *
 exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *arg), void *arg)
 {
@@ -251,6 +259,7 @@ opened(struct link *l, const struct msg *hello)
 	if (p->store != hello->store) { /* another store under this name: what the old one had
 					   applied is void */
 		dotset_clear(&p->acked);
+		p->acks++;
 		p->store = hello->store;
 	}
 	dotset_clear(&p->seen);

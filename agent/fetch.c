@@ -98,6 +98,19 @@ active_free(struct active *a)
 	free(a);
 }
 
+/* Content that did not have to travel. */
+static void
+count_saved(const struct active *a)
+{
+	struct counts *c = &a->f->n->counts;
+	uint64_t size = a->j->rec->size;
+
+	if (a->j->state == FETCH_LOCAL)
+		c->local_bytes += size;
+	else if (a->delta && a->arrived < size)
+		c->delta_saved_bytes += size - a->arrived;
+}
+
 static void
 finish(struct active *a, int error)
 {
@@ -108,6 +121,8 @@ finish(struct active *a, int error)
 	if (a->link != NULL && !a->ended)
 		(void)!session_cancel(link_session(a->link), a->stream);
 	j->private_ = NULL;
+	if (error == 0)
+		count_saved(a);
 	j->state = error == 0 ? FETCH_STAGED : FETCH_IDLE;
 	if (error == 0) {
 		j->file = intake_take_file(a->in);

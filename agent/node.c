@@ -17,6 +17,7 @@
 #include "agent/store.h"
 #include "agent/syncer.h"
 #include "conf/ignore.h"
+#include "proto/hlc.h"
 
 /* ---- what the index and the commit tell ---- */
 
@@ -79,11 +80,29 @@ index_lsn(void *arg)
 	return n->index->lsn;
 }
 
+/* A version of another node is applied: how long was it under way? */
+static void
+count_applied(struct node *n, const struct entry *e)
+{
+	const struct pathent *ent = index_find(n->index, e->path, e->path_len);
+	const struct irec *i = ent != NULL ? index_record(ent, e->dot) : NULL;
+	const struct origin *o = index_origin(n->index, e->dot.origin);
+
+	if (i == NULL || o == NULL || index_own(n->index, e->dot.origin))
+		return;
+	n->counts.applied++;
+	if (!record_import(i->r))
+		counts_spread(&n->counts, (int64_t)(n->wall_ms - hlc_ms(i->r->hlc)) +
+						  exchange_clock_offset(n->exchange, o->node));
+}
+
 static int
 fold(void *arg, const struct entry *e)
 {
 	struct node *n = arg;
 
+	if (e->type == ENTRY_APPLIED && n->exchange != NULL)
+		count_applied(n, e);
 	return index_fold(n->index, e);
 }
 

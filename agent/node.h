@@ -4,6 +4,7 @@
 #ifndef MIMEO_AGENT_NODE_H
 #define MIMEO_AGENT_NODE_H
 
+#include "agent/counts.h"
 #include "agent/errors.h"
 #include "conf/log.h"
 #include "conf/settings.h"
@@ -41,6 +42,7 @@ struct node {
 	struct apply *apply;
 	struct store *kept;
 	struct index_snapshot snapshot; /* of a compaction under way */
+	struct counts counts;           /* since the start, for the metrics */
 	uint64_t now_ms;
 	uint64_t wall_ms;
 	uint64_t seed;  /* random numbers: node_random */

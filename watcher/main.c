@@ -246,6 +246,7 @@ static void
 report(struct watcher *w, uint64_t now)
 {
 	char path[4200], temp[4210];
+	uint64_t limit, queued, instances;
 	struct json j;
 	const char *text;
 	size_t len;
@@ -266,6 +267,8 @@ report(struct watcher *w, uint64_t now)
 	json_uint(&j, "dirty", dirty_count(w->dirty));
 	json_uint(&j, "watches", watch_count(w->watch));
 	json_uint(&j, "unwatched", watch_polled(w->watch));
+	notify_limits(&limit, &queued, &instances);
+	json_uint(&j, "watch_limit", limit);
 	json_uint(&j, "events", w->events);
 	json_uint(&j, "overflows", w->overflows);
 	json_uint(&j, "hashed_bytes", rounds_hashed_bytes(w->rounds));

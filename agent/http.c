@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The HTTP side: libmicrohttpd in the agent's loop. */
+#include "config.h"
+
+#include "agent/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/commit.h"
+#include "agent/metrics.h"
+#include "agent/verbs.h"
+
+#define RUNS_MAX 64 /* rounds of libmicrohttpd in one turn: the others come in the next */
+#define BACKLOG 512
+#define LOOK_MS 1000  /* how often connections without a request are looked at */
+#define RESUME_MS 200 /* requests that wait are looked at at least so often */
+
+#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
+#define TYPE_JSON "application/json"
+
+enum what { WHAT_NOTHING, WHAT_METRICS, WHAT_STATUS, WHAT_HEALTH, WHAT_READY };
+
+/* A connection: watched until its request is there. */
+struct conn {
+	int fd;
+	bool asked; /* a whole request came, and is not answered to the end yet */
+	uint64_t since_ms;
+	struct conn *prev, *next;
+};
+
+/* A request that waits for something. */
+struct call {
+	struct http *h;
+	struct MHD_Connection *mhd;
+	struct conn *conn;
+	enum what what;
+	bool waiting; /* suspended, and in the list */
+	uint64_t since_ms;
+	uint64_t barrier; /* /sync/status: its question to the watcher; 0: none yet */
+	struct call *prev, *next;
+};
+
+struct http {
+	struct node *n;
+	struct loop *loop;
+	struct links *links;
+	struct metrics *metrics;
+	struct MHD_Daemon *daemon;
+	int epoll_fd;
+	char listen[VALUE_HOST_BYTES_MAX + 16]; /* what was opened, or tried */
+	uint64_t retry_ms, look_ms, run_ms;     /* when to open again, look, run again */
+	bool told;                              /* that it cannot be opened */
+	struct conn *conns;
+	struct call *waiting;
+	struct MHD_Response *text; /* the metrics, lately */
+	uint64_t text_ms;
+	uint64_t barrier, barrier_ms; /* the newest question to the watcher */
+};
+
+/* ---- answers ---- */
+
+static void
+header(struct MHD_Response *r, const char *name, const char *value)
+{
+	(void)MHD_add_response_header(r, name, value);
+}
+
+/* Takes the malloc'ed bytes. NULL: out of memory. */
+static struct MHD_Response *
+response(void *bytes, size_t len, const char *type)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE);
+
+	if (r == NULL) {
+		free(bytes);
+		return NULL;
+	}
+	header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	header(r, "X-Content-Type-Options", "nosniff");
+	return r;
+}
+
+static enum MHD_Result
+send_response(struct call *c, unsigned code, struct MHD_Response *r)
+{
+	enum MHD_Result ok;
+
+	if (r == NULL)
+		return MHD_NO; /* closes the connection */
+	ok = MHD_queue_response(c->mhd, code, r);
+	MHD_destroy_response(r);
+	return ok;
+}
+
+static enum MHD_Result
+send_text(struct call *c, unsigned code, const char *text)
+{
+	size_t len = strlen(text);
+	char *line = malloc(len + 1);
+
+	if (line == NULL)
+		return MHD_NO;
+	memcpy(line, text, len);
+	line[len] = '\n';
+	return send_response(c, code, response(line, len + 1, TYPE_TEXT));
+}
+
+/* ---- waiting ---- */
+
+static enum MHD_Result
+suspend(struct call *c)
+{
+	MHD_suspend_connection(c->mhd);
+	c->waiting = true;
+	c->prev = NULL;
+	c->next = c->h->waiting;
+	if (c->next != NULL)
+		c->next->prev = c;
+	c->h->waiting = c;
+	return MHD_YES;
+}
+
+static void
+resume(struct call *c)
+{
+	struct http *h = c->h;
+
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		h->waiting = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	c->waiting = false;
+	MHD_resume_connection(c->mhd);
+	h->run_ms = 0;
+}
+
+/* ---- /sync/metrics ---- */
+
+static enum MHD_Result
+answer_metrics(struct call *c)
+{
+	struct http *h = c->h;
+	struct buf b = {0};
+
+	if (h->text == NULL || h->n->now_ms - h->text_ms >= HTTP_METRICS_MS) {
+		if (h->text != NULL)
+			MHD_destroy_response(h->text);
+		h->text = NULL;
+		metrics_text(h->metrics, &b);
+		if (b.failed)
+			buf_free(&b);
+		else
+			h->text = response(b.data, b.len, TYPE_METRICS);
+		h->text_ms = h->n->now_ms;
+	}
+	return h->text != NULL ? MHD_queue_response(c->mhd, MHD_HTTP_OK, h->text) : MHD_NO;
+}
+
+/* ---- /sync/status ---- */
+
+/* One question to the watcher serves everybody who came while it was open. */
+static void
+ask_watcher(struct http *h)
+{
+	const struct index *x = h->n->index;
+
+	if (h->barrier > x->answered && h->n->now_ms - h->barrier_ms < HTTP_BARRIER_MS)
+		return;
+	h->barrier = x->barrier + 1;
+	h->barrier_ms = h->n->now_ms;
+	commit_put(h->n->commit, &(struct entry){.type = ENTRY_BARRIER, .num = h->barrier});
+}
+
+static bool
+status_known(struct call *c)
+{
+	struct http *h = c->h;
+
+	if (c->barrier == 0) {
+		ask_watcher(h);
+		c->barrier = h->barrier;
+	}
+	return h->n->index->answered >= c->barrier || h->n->halted != 0 ||
+	       h->n->now_ms - c->since_ms >= HTTP_BARRIER_MS;
+}
+
+static enum MHD_Result
+answer_status(struct call *c)
+{
+	struct http *h = c->h;
+	const char *text;
+	struct json j;
+	enum MHD_Result ok = MHD_NO;
+	size_t len;
+	char *copy;
+
+	if (!status_known(c))
+		return suspend(c);
+	json_init(&j);
+	verb_status_json(h->n, h->n->index->answered >= c->barrier, &j);
+	text = json_text(&j, &len);
+	copy = json_failed(&j) ? NULL : malloc(len + 1);
+	if (copy != NULL) {
+		memcpy(copy, text, len);
+		copy[len] = '\n';
+		ok = send_response(c, MHD_HTTP_OK, response(copy, len + 1, TYPE_JSON));
+	}
+	json_free(&j);
+	return ok;
+}
+
+/* ---- /healthz, /readyz ---- */
+
+static const char *
+not_ready(const struct http *h, char *text, size_t len)
+{
+	const struct node *n = h->n;
+	const struct report *r = metrics_report(h->metrics);
+	uint64_t behind = metrics_behind_ms(n);
+
+	if (n->halted != 0) {
+		snprintf(text, len, "halted: %s", n->halt_text);
+		return text;
+	}
+	if (!r->fresh)
+		return "mimeo-watcher does not report: does it run?";
+	if (n->index->scanned_ms == 0)
+		return "the first scan of the tree is not over";
+	if (behind <= HTTP_READY_BEHIND_MS)
+		return NULL;
+	snprintf(text, len, "behind: the oldest change that is not applied here is %llu s old%s",
+		 (unsigned long long)behind / 1000, n->index->paused ? " (paused)" : "");
+	return text;
+}
+
+static enum MHD_Result
+answer_ready(struct call *c)
+{
+	char text[400];
+	const char *why = not_ready(c->h, text, sizeof(text));
+
+	return why == NULL ? send_text(c, MHD_HTTP_OK, "ready")
+			   : send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, why);
+}
+
+/* ---- requests ---- */
+
+static enum what
+what_of(const char *url)
+{
+	static const struct {
+		const char *url;
+		enum what what;
+	} table[] = {
+		{"/sync/metrics", WHAT_METRICS},
+		{"/sync/status", WHAT_STATUS},
+		{"/healthz", WHAT_HEALTH},
+		{"/readyz", WHAT_READY},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (strcmp(url, table[i].url) == 0)
+			return table[i].what;
+	return WHAT_NOTHING;
+}
+
+static enum MHD_Result
+refuse_method(struct call *c)
+{
+	static const char text[] = "only GET and HEAD\n";
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+		sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+
+	if (r != NULL) {
+		header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+		header(r, MHD_HTTP_HEADER_CONNECTION, "close");
+	}
+	return send_response(c, MHD_HTTP_METHOD_NOT_ALLOWED, r);
+}
+
+static enum MHD_Result
+answer(struct call *c)
+{
+	switch (c->what) {
+	case WHAT_METRICS:
+		return answer_metrics(c);
+	case WHAT_STATUS:
+		return answer_status(c);
+	case WHAT_HEALTH:
+		return send_text(c, MHD_HTTP_OK, "alive");
+	case WHAT_READY:
+		return answer_ready(c);
+	case WHAT_NOTHING:
+		break;
+	}
+	return send_text(c, MHD_HTTP_NOT_FOUND,
+			 "nothing here: /, /sync/status, /sync/metrics, /healthz, /readyz, "
+			 "/media/PATH");
+}
+
+static struct conn *
+conn_of(struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *i =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return i != NULL ? i->socket_context : NULL;
+}
+
+static struct call *
+call_new(struct http *h, struct MHD_Connection *mhd, const char *url)
+{
+	struct call *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->h = h;
+	c->mhd = mhd;
+	c->conn = conn_of(mhd);
+	c->since_ms = h->n->now_ms;
+	c->what = what_of(url);
+	return c;
+}
+
+/* Called when the header is there, for each part of a body, and once more at the end; and again
+ * after each wait. */
+static enum MHD_Result
+on_request(void *arg, struct MHD_Connection *mhd, const char *url, const char *method,
+	   const char *version, const char *data, size_t *data_len, void **state)
+{
+	struct http *h = arg;
+	struct call *c = *state;
+
+	(void)version;
+	(void)data;
+	if (c == NULL) {
+		c = *state = call_new(h, mhd, url);
+		if (c == NULL)
+			return MHD_NO;
+		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+		    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+			return refuse_method(c);
+		return MHD_YES;
+	}
+	if (*data_len > 0) { /* read and forgotten, as long as HTTP_REQUEST_MS allows */
+		*data_len = 0;
+		return MHD_YES;
+	}
+	if (c->conn != NULL)
+		c->conn->asked = true;
+	return answer(c);
+}
+
+static void
+on_completed(void *arg, struct MHD_Connection *mhd, void **state,
+	     enum MHD_RequestTerminationCode code)
+{
+	struct http *h = arg;
+	struct call *c = *state;
+
+	(void)mhd;
+	(void)code;
+	if (c == NULL)
+		return;
+	if (c->conn != NULL) {
+		c->conn->asked = false;
+		c->conn->since_ms = h->n->now_ms;
+	}
+	free(c);
+	*state = NULL;
+}
+
+/* ---- connections ---- */
+
+static void
+on_connection(void *arg, struct MHD_Connection *mhd, void **state,
+	      enum MHD_ConnectionNotificationCode code)
+{
+	struct http *h = arg;
+	struct conn *k = *state;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		k = *state = calloc(1, sizeof(*k));
+		if (k == NULL)
+			return;
+		k->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		k->since_ms = h->n->now_ms;
+		k->next = h->conns;
+		if (k->next != NULL)
+			k->next->prev = k;
+		h->conns = k;
+		return;
+	}
+	if (k == NULL)
+		return;
+	if (k->prev != NULL)
+		k->prev->next = k->next;
+	else
+		h->conns = k->next;
+	if (k->next != NULL)
+		k->next->prev = k->prev;
+	free(k);
+	*state = NULL;
+}
+
+/* Who takes too long to ask is hung up on: what follows is libmicrohttpd's doing. */
+static void
+drop_slow(struct http *h)
+{
+	uint64_t now = h->n->now_ms;
+
+	if (now < h->look_ms)
+		return;
+	h->look_ms = now + LOOK_MS;
+	for (struct conn *k = h->conns; k != NULL; k = k->next)
+		if (!k->asked && now - k->since_ms > HTTP_REQUEST_MS)
+			(void)shutdown(k->fd, SHUT_RDWR);
+}
+
+/* ---- running ---- */
+
+static void
+run(struct http *h)
+{
+	MHD_UNSIGNED_LONG_LONG wait = 0;
+
+	for (unsigned i = 0; i < RUNS_MAX; i++) {
+		(void)MHD_run(h->daemon);
+		if (MHD_get_timeout(h->daemon, &wait) != MHD_YES) {
+			h->run_ms = UINT64_MAX;
+			return;
+		}
+		if (wait > 0)
+			break;
+	}
+	h->run_ms = h->n->now_ms + wait;
+}
+
+static void
+on_ready(void *arg, uint32_t events)
+{
+	struct http *h = arg;
+
+	(void)events;
+	h->run_ms = 0; /* in the turn that follows: with the time of this turn */
+}
+
+static bool
+may_go_on(struct call *c)
+{
+	return c->what != WHAT_STATUS || status_known(c);
+}
+
+static void
+wake(struct http *h)
+{
+	struct call *next;
+
+	for (struct call *c = h->waiting; c != NULL; c = next) {
+		next = c->next;
+		if (may_go_on(c))
+			resume(c);
+	}
+}
+
+/* ---- opening ---- */
+
+static void
+on_log(void *arg, const char *fmt, va_list ap)
+{
+	struct http *h = arg;
+	char text[512];
+	size_t len;
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	len = strlen(text);
+	while (len > 0 && text[len - 1] == '\n')
+		text[--len] = '\0';
+	LOG(h->n->log, LOG_DEBUG, "http.note", text);
+}
+
+static int
+listen_one(const struct addrinfo *a)
+{
+	int on = 1, fd, e;
+
+	fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	e = errno;
+	close(fd);
+	return -e;
+}
+
+/* The descriptor, or -errno with why. */
+static int
+listen_at(const struct value_address *at, char *why, size_t len)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
+	char port[8];
+	int fd = -EADDRNOTAVAIL, r;
+
+	snprintf(port, sizeof(port), "%u", at->port);
+	r = getaddrinfo(at->host, port, &hints, &list);
+	if (r != 0) {
+		snprintf(why, len, "%s: %s", at->text, gai_strerror(r));
+		return -EADDRNOTAVAIL;
+	}
+	for (const struct addrinfo *a = list; fd < 0 && a != NULL; a = a->ai_next)
+		fd = listen_one(a);
+	freeaddrinfo(list);
+	if (fd < 0)
+		snprintf(why, len, "%s: %s", at->text, strerror(-fd));
+	return fd;
+}
+
+static int
+start_daemon(struct http *h, int fd)
+{
+	const union MHD_DaemonInfo *info;
+	int r;
+
+	h->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+		on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(HTTP_IDLE_MS / 1000),
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, h, MHD_OPTION_END);
+	if (h->daemon == NULL) {
+		close(fd);
+		return -ENOMEM;
+	}
+	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	h->epoll_fd = info->epoll_fd;
+	r = loop_fd_add(h->loop, h->epoll_fd, EPOLLIN, on_ready, h);
+	if (r < 0) {
+		MHD_stop_daemon(h->daemon);
+		h->daemon = NULL;
+	}
+	return r;
+}
+
+static void
+cannot_listen(struct http *h, const char *why)
+{
+	struct node *n = h->n;
+
+	h->retry_ms = n->now_ms + HTTP_RETRY_MS;
+	if (h->told)
+		return;
+	h->told = true;
+	LOG(n->log, LOG_ERROR, "http.refused",
+	    "http.listen cannot be opened; it is tried again, the rest goes on", log_s("why", why));
+	errors_add(n->errors, n->wall_ms, "", "http", NULL, 0, why);
+}
+
+static void
+start(struct http *h)
+{
+	const struct value_address *at = &h->n->conf->http_listen;
+	char why[400] = "";
+	int fd;
+
+	snprintf(h->listen, sizeof(h->listen), "%s", at->text != NULL ? at->text : "");
+	if (at->text == NULL)
+		return;
+	fd = listen_at(at, why, sizeof(why));
+	if (fd >= 0 && start_daemon(h, fd) < 0) {
+		snprintf(why, sizeof(why), "%s: out of memory or descriptors", at->text);
+		fd = -1;
+	}
+	if (fd < 0) {
+		cannot_listen(h, why);
+		return;
+	}
+	h->told = false;
+	h->run_ms = 0;
+	LOG(h->n->log, LOG_INFO, "http.open", "HTTP is served", log_s("at", at->text));
+}
+
+static void
+stop(struct http *h)
+{
+	if (h->daemon != NULL) {
+		while (h->waiting != NULL)
+			resume(h->waiting);
+		loop_fd_del(h->loop, h->epoll_fd);
+		MHD_stop_daemon(h->daemon);
+		h->daemon = NULL;
+	}
+	h->told = false;
+	h->retry_ms = 0;
+}
+
+/* ---- turns ---- */
+
+void
+http_turn(struct http *h)
+{
+	const char *wanted = h->n->conf->http_listen.text;
+
+	if (strcmp(wanted != NULL ? wanted : "", h->listen) != 0) {
+		stop(h);
+		start(h);
+	}
+	if (h->daemon == NULL) {
+		if (wanted != NULL && h->n->now_ms >= h->retry_ms)
+			start(h);
+		return;
+	}
+	metrics_tick(h->metrics);
+	drop_slow(h);
+	wake(h);
+	if (h->n->now_ms >= h->run_ms)
+		run(h);
+}
+
+uint64_t
+http_deadline(const struct http *h)
+{
+	uint64_t at = h->run_ms;
+
+	if (h->daemon == NULL)
+		return h->listen[0] != '\0' ? h->retry_ms : UINT64_MAX;
+	if (metrics_deadline(h->metrics) < at)
+		at = metrics_deadline(h->metrics);
+	if (h->conns != NULL && h->look_ms < at)
+		at = h->look_ms;
+	if (h->waiting != NULL && h->n->now_ms + RESUME_MS < at)
+		at = h->n->now_ms + RESUME_MS;
+	return at;
+}
+
+int
+http_open(struct node *n, struct loop *loop, struct links *links, struct http **out)
+{
+	struct http *h = calloc(1, sizeof(*h));
+
+	*out = NULL;
+	if (h == NULL)
+		return -ENOMEM;
+	*h = (struct http){.n = n, .loop = loop, .links = links, .epoll_fd = -1};
+	h->metrics = metrics_new(n, links);
+	if (h->metrics == NULL) {
+		free(h);
+		return -ENOMEM;
+	}
+	start(h);
+	*out = h;
+	return 0;
+}
+
+void
+http_close(struct http *h)
+{
+	if (h == NULL)
+		return;
+	stop(h);
+	if (h->text != NULL)
+		MHD_destroy_response(h->text);
+	metrics_free(h->metrics);
+	free(h);
+}
