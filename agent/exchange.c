@@ -13,6 +13,7 @@
 
 #include "agent/apply.h"
 #include "agent/fetch.h"
+#include "agent/miss.h"
 #include "agent/serve.h"
 
 /* Every allocation that fails in a set ends the process: the sets are what correctness rests on. */
@@ -199,6 +200,7 @@ exchange_closed(struct link *l, const char *why)
 	asks_fail(l);
 	fetch_link_closed(x->n->fetch, l);
 	serve_link_closed(x->n->serve, l);
+	miss_link_closed(x->n->miss, l);
 	index_cursor_end(x->n->index, &l->own);
 	index_cursor_end(x->n->index, &l->relay);
 	session_free(l->s);
@@ -327,10 +329,23 @@ exchange_on_ask(struct exchange *x, exchange_asked f, void *arg)
 	x->asked_arg = arg;
 }
 
+void
+exchange_on_question(struct exchange *x, uint8_t what, exchange_asked f, void *arg)
+{
+	assert(what <= ASK_WHAT_MAX);
+	x->question[what].f = f;
+	x->question[what].arg = arg;
+}
+
 static void
 got_ask(struct link *l, const struct msg *m)
 {
-	if (l->x->asked != NULL)
+	struct exchange *x = l->x;
+
+	if (m->what <= ASK_WHAT_MAX && x->question[m->what].f != NULL)
+		x->question[m->what].f(x->question[m->what].arg, l, m->id, m->what, m->bytes,
+				       m->len);
+	else if (l->x->asked != NULL)
 		l->x->asked(l->x->asked_arg, l, m->id, m->what, m->bytes, m->len);
 	else
 		(void)!exchange_tell(l, m->id, CODE_REFUSED, true, NULL, 0);

@@ -120,6 +120,8 @@ void exchange_ask_forget(struct peer *p, struct ask *a);
 typedef void (*exchange_asked)(void *arg, struct link *l, uint32_t id, uint8_t what,
 			       const uint8_t *blob, size_t len);
 void exchange_on_ask(struct exchange *x, exchange_asked f, void *arg);
+/* The same for one question (enum ask_what) alone; it goes before. */
+void exchange_on_question(struct exchange *x, uint8_t what, exchange_asked f, void *arg);
 NODISCARD int exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob,
 			    size_t len);
 

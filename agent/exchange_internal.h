@@ -28,6 +28,10 @@ struct exchange {
 	size_t inbox_bytes;
 	exchange_asked asked;
 	void *asked_arg;
+	struct {
+		exchange_asked f;
+		void *arg;
+	} question[ASK_WHAT_MAX + 1];
 };
 
 struct link {

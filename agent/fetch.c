@@ -56,6 +56,7 @@ struct fetch {
 	bool peers_changed;
 	bool running;
 	uint64_t look_ms;
+	uint64_t serials;
 };
 
 static void begin(struct active *a);
@@ -335,6 +336,13 @@ wrong_content(struct active *a)
 		   "content did not have its hash and was thrown away");
 }
 
+static void
+throw_away(struct active *a)
+{
+	a->j->restarts++;
+	intake_restart(a->in);
+}
+
 /* ---- what the intake reports ---- */
 
 static void
@@ -384,7 +392,7 @@ complete(struct active *a, int error)
 		(void)!session_cancel(link_session(a->link), a->stream);
 	a->link = NULL;
 	a->ended = true;
-	intake_restart(a->in); /* READY follows; what lay here was not what the index thought: then
+	throw_away(a); /* READY follows; what lay here was not what the index thought: then
 				  a peer is asked */
 }
 
@@ -528,10 +536,33 @@ fetch_start(struct fetch *f, struct fetch_job *j)
 	a->f = f;
 	a->j = j;
 	j->private_ = a;
+	j->serial = ++f->serials;
+	j->restarts = 0;
+	j->have_bytes = 0;
 	j->file = NULL;
 	j->state = FETCH_WAITING;
 	list_add(j->low ? &f->low : &f->waiting, a);
 	f->peers_changed = true;
+}
+
+void
+fetch_hurry(struct fetch *f, struct fetch_job *j)
+{
+	struct active *a = j->private_;
+	struct fetch_list *l = j->low ? &f->low : &f->waiting;
+
+	if (a == NULL || j->state != FETCH_WAITING || f->running)
+		return;
+	list_del(l, a);
+	a->prev = NULL;
+	a->next = f->waiting.first;
+	if (a->next != NULL)
+		a->next->prev = a;
+	else
+		f->waiting.last = a;
+	f->waiting.first = a;
+	f->waiting.n++;
+	j->low = false;
 }
 
 void
@@ -592,7 +623,7 @@ fetch_end(struct fetch *f, struct link *l, const struct msg *m)
 	f->peers_changed = true;
 	if (!a->good && a->delta && m->code != CODE_GONE) {
 		a->no_delta = true;
-		intake_restart(a->in); /* READY follows */
+		throw_away(a); /* READY follows */
 		return;
 	}
 	if (!a->good)
@@ -638,7 +669,7 @@ fetch_link_closed(struct fetch *f, struct link *l)
 		a->ended = true;
 		a->good = false;
 		if (a->delta) { /* half a delta is worth nothing: READY follows */
-			intake_restart(a->in);
+			throw_away(a);
 			continue;
 		}
 		a->then = WAIT_PEER;
@@ -673,7 +704,7 @@ give_up_stalled(struct fetch *f)
 		a->link = NULL;
 		a->ended = true;
 		a->good = false;
-		intake_restart(a->in); /* READY follows */
+		throw_away(a); /* READY follows */
 	}
 }
 

@@ -16,18 +16,23 @@
 
 #include "agent/commit.h"
 #include "agent/metrics.h"
+#include "agent/miss.h"
+#include "agent/range.h"
 #include "agent/verbs.h"
+#include "conf/hash.h"
 
 #define RUNS_MAX 64 /* rounds of libmicrohttpd in one turn: the others come in the next */
 #define BACKLOG 512
+#define BLOCK_BYTES (64u * 1024) /* a client gets so much of a file at a time */
 #define LOOK_MS 1000  /* how often connections without a request are looked at */
 #define RESUME_MS 200 /* requests that wait are looked at at least so often */
 
+#define MEDIA "/media/"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 #define TYPE_JSON "application/json"
 
-enum what { WHAT_NOTHING, WHAT_METRICS, WHAT_STATUS, WHAT_HEALTH, WHAT_READY };
+enum what { WHAT_NOTHING, WHAT_METRICS, WHAT_STATUS, WHAT_HEALTH, WHAT_READY, WHAT_MEDIA };
 
 /* A connection: watched until its request is there. */
 struct conn {
@@ -46,7 +51,24 @@ struct call {
 	bool waiting; /* suspended, and in the list */
 	uint64_t since_ms;
 	uint64_t barrier; /* /sync/status: its question to the watcher; 0: none yet */
+	char *path;       /* /media: below the root */
+	size_t path_len;
+	struct body *body; /* being sent: libmicrohttpd frees it with the response */
 	struct call *prev, *next;
+};
+
+/* A file, or a part of it, on its way to a client. */
+struct body {
+	struct call *call; /* NULL: the request is over */
+	struct node *n;
+	struct miss_found found;
+	struct sig sig;    /* of a file that is whole, when it was opened */
+	uint64_t from, len; /* what is sent of it */
+	int64_t ready;     /* bytes of the file that may be read; negative: it is to be cut */
+	bool coming;
+	uint64_t moved_ms; /* when `ready` last moved */
+	size_t path_len;
+	char path[];
 };
 
 struct http {
@@ -107,12 +129,16 @@ send_text(struct call *c, unsigned code, const char *text)
 {
 	size_t len = strlen(text);
 	char *line = malloc(len + 1);
+	struct MHD_Response *r;
 
 	if (line == NULL)
 		return MHD_NO;
 	memcpy(line, text, len);
 	line[len] = '\n';
-	return send_response(c, code, response(line, len + 1, TYPE_TEXT));
+	r = response(line, len + 1, TYPE_TEXT);
+	if (r != NULL && code == MHD_HTTP_SERVICE_UNAVAILABLE)
+		header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+	return send_response(c, code, r);
 }
 
 /* ---- waiting ---- */
@@ -255,6 +281,210 @@ answer_ready(struct call *c)
 			   : send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, why);
 }
 
+/* ---- /media ---- */
+
+/* How much may be read by now? Of a file that is whole, all. */
+static void
+look_at_body(struct body *b)
+{
+	int64_t now;
+
+	if (!b->coming || b->ready < 0)
+		return;
+	now = miss_ready(b->n->miss, b->path, b->path_len, &b->found, b->ready);
+	if (now != b->ready)
+		b->moved_ms = b->n->now_ms;
+	else if (b->n->now_ms - b->moved_ms > HTTP_IDLE_MS)
+		now = -ETIMEDOUT;
+	b->ready = now;
+	b->coming = now < (int64_t)b->found.size;
+}
+
+static bool
+unchanged(const struct body *b)
+{
+	struct sig now;
+
+	return b->sig.kind == KIND_ABSENT ||
+	       (tfile_stat(b->found.file, &now, NULL) == 0 && now.size == b->sig.size &&
+		now.mtime_ns == b->sig.mtime_ns);
+}
+
+/* Bytes for libmicrohttpd, or a pause until there are some. The last one comes only when all is
+ * verified, and of a file that is still the same: no answer ends well with wrong content. */
+static ssize_t
+read_body(void *arg, uint64_t pos, char *to, size_t max)
+{
+	struct body *b = arg;
+	uint64_t at = b->from + pos, room, left;
+	ssize_t got;
+
+	look_at_body(b);
+	if (b->ready < 0 || b->call == NULL)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	room = (uint64_t)b->ready > at ? (uint64_t)b->ready - at : 0;
+	left = b->len - pos - (b->coming ? 1 : 0);
+	room = room < left ? room : left;
+	if (room == 0) {
+		(void)suspend(b->call);
+		return 0;
+	}
+	max = max < room ? max : (size_t)room;
+	got = tfile_read_at(b->found.file, at, to, max);
+	if (got <= 0 || (pos + (uint64_t)got == b->len && !unchanged(b)))
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	return got;
+}
+
+static void
+free_body(void *arg)
+{
+	struct body *b = arg;
+
+	if (b->call != NULL)
+		b->call->body = NULL;
+	tfile_close(b->found.file);
+	free(b);
+}
+
+static struct body *
+body_new(struct call *c, const struct miss_found *f, bool coming)
+{
+	struct body *b = calloc(1, sizeof(*b) + c->path_len);
+
+	if (b == NULL)
+		return NULL;
+	b->call = c;
+	b->n = c->h->n;
+	b->found = *f;
+	b->coming = coming;
+	b->ready = coming ? 0 : (int64_t)f->size;
+	b->len = f->size;
+	b->moved_ms = b->n->now_ms;
+	b->path_len = c->path_len;
+	memcpy(b->path, c->path, c->path_len);
+	if (!coming && tfile_stat(f->file, &b->sig, NULL) < 0)
+		b->sig = (struct sig){0};
+	return b;
+}
+
+static const char *
+asked_for(struct call *c, const char *name)
+{
+	return MHD_lookup_connection_value(c->mhd, MHD_HEADER_KIND, name);
+}
+
+/* The answer's code, by what the client has and which part it wants. */
+static unsigned
+choose_part(struct call *c, struct body *b, const char *tag)
+{
+	const char *range = asked_for(c, MHD_HTTP_HEADER_RANGE);
+	const char *if_range = asked_for(c, MHD_HTTP_HEADER_IF_RANGE);
+	const char *have = asked_for(c, MHD_HTTP_HEADER_IF_NONE_MATCH);
+	const char *since = asked_for(c, MHD_HTTP_HEADER_IF_MODIFIED_SINCE);
+	int64_t changed = b->found.mtime_ns / 1000000000;
+
+	if (have != NULL ? tag[0] != '\0' && range_tag_in(have, tag)
+			 : since != NULL && range_not_newer(since, changed))
+		return MHD_HTTP_NOT_MODIFIED;
+	if (if_range != NULL && (tag[0] == '\0' || strcmp(if_range, tag) != 0))
+		return MHD_HTTP_OK;
+	switch (range_parse(range, b->found.size, &b->from, &b->len)) {
+	case 0:
+		return MHD_HTTP_PARTIAL_CONTENT;
+	case -ERANGE:
+		return MHD_HTTP_RANGE_NOT_SATISFIABLE;
+	default:
+		return MHD_HTTP_OK;
+	}
+}
+
+static void
+file_headers(struct MHD_Response *r, const struct body *b, unsigned code, const char *tag)
+{
+	char text[100];
+
+	header(r, "X-Content-Type-Options", "nosniff");
+	header(r, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
+	range_date(text, b->found.mtime_ns / 1000000000);
+	header(r, MHD_HTTP_HEADER_LAST_MODIFIED, text);
+	if (tag[0] != '\0')
+		header(r, MHD_HTTP_HEADER_ETAG, tag);
+	if (code == MHD_HTTP_NOT_MODIFIED)
+		return;
+	header(r, MHD_HTTP_HEADER_CONTENT_TYPE, range_type(b->path, b->path_len));
+	if (code == MHD_HTTP_PARTIAL_CONTENT)
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)b->from,
+			 (unsigned long long)(b->from + b->len - 1),
+			 (unsigned long long)b->found.size);
+	else
+		snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)b->found.size);
+	if (code != MHD_HTTP_OK)
+		header(r, MHD_HTTP_HEADER_CONTENT_RANGE, text);
+}
+
+static enum MHD_Result
+send_file(struct call *c, struct miss_found *f, bool coming)
+{
+	char tag[HASH_HEX_BYTES + 2] = "", hex[HASH_HEX_BYTES];
+	struct body *b = body_new(c, f, coming);
+	struct MHD_Response *r;
+	unsigned code;
+
+	if (b == NULL) {
+		tfile_close(f->file);
+		return MHD_NO;
+	}
+	if (f->hashed) {
+		hash_hex(f->hash, hex);
+		snprintf(tag, sizeof(tag), "\"%s\"", hex);
+	}
+	code = choose_part(c, b, tag);
+	if (code == MHD_HTTP_NOT_MODIFIED || code == MHD_HTTP_RANGE_NOT_SATISFIABLE)
+		b->len = 0;
+	r = MHD_create_response_from_callback(b->len, BLOCK_BYTES, read_body, b, free_body);
+	if (r == NULL) {
+		free_body(b);
+		return MHD_NO;
+	}
+	c->body = b;
+	file_headers(r, b, code, tag);
+	return send_response(c, code, r);
+}
+
+static enum MHD_Result
+answer_media(struct call *c)
+{
+	struct node *n = c->h->n;
+	struct counts *count = &n->counts;
+	struct miss_found f;
+
+	if (n->now_ms - c->since_ms > HTTP_MISS_MS) {
+		count->miss_late++;
+		return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE,
+				    "it is known, and does not come in time");
+	}
+	switch (miss_look(n->miss, c->path, c->path_len, &f)) {
+	case MISS_HERE:
+		count->miss_here++;
+		return send_file(c, &f, false);
+	case MISS_COMING:
+		count->miss_streamed++;
+		return send_file(c, &f, true);
+	case MISS_WAIT:
+		return suspend(c);
+	case MISS_NOBODY:
+	case MISS_NEVER:
+		count->miss_nobody++;
+		return send_text(c, MHD_HTTP_NOT_FOUND, "no member has such a file");
+	case MISS_LATE:
+		break;
+	}
+	count->miss_late++;
+	return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE,
+			    n->halted != 0 ? "halted" : "the members do not say in time");
+}
+
 /* ---- requests ---- */
 
 static enum what
@@ -273,6 +503,8 @@ what_of(const char *url)
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
 		if (strcmp(url, table[i].url) == 0)
 			return table[i].what;
+	if (strncmp(url, MEDIA, sizeof(MEDIA) - 1) == 0)
+		return WHAT_MEDIA;
 	return WHAT_NOTHING;
 }
 
@@ -302,6 +534,8 @@ answer(struct call *c)
 		return send_text(c, MHD_HTTP_OK, "alive");
 	case WHAT_READY:
 		return answer_ready(c);
+	case WHAT_MEDIA:
+		return answer_media(c);
 	case WHAT_NOTHING:
 		break;
 	}
@@ -331,6 +565,14 @@ call_new(struct http *h, struct MHD_Connection *mhd, const char *url)
 	c->conn = conn_of(mhd);
 	c->since_ms = h->n->now_ms;
 	c->what = what_of(url);
+	if (c->what == WHAT_MEDIA) {
+		c->path = strdup(url + sizeof(MEDIA) - 1);
+		if (c->path == NULL) {
+			free(c);
+			return NULL;
+		}
+		c->path_len = strlen(c->path);
+	}
 	return c;
 }
 
@@ -378,6 +620,9 @@ on_completed(void *arg, struct MHD_Connection *mhd, void **state,
 		c->conn->asked = false;
 		c->conn->since_ms = h->n->now_ms;
 	}
+	if (c->body != NULL)
+		c->body->call = NULL;
+	free(c->path);
 	free(c);
 	*state = NULL;
 }
@@ -457,10 +702,29 @@ on_ready(void *arg, uint32_t events)
 	h->run_ms = 0; /* in the turn that follows: with the time of this turn */
 }
 
+/* Is there more to read than was, or an end? */
+static bool
+body_moves(struct body *b)
+{
+	int64_t before = b->ready;
+
+	look_at_body(b);
+	return b->ready != before;
+}
+
 static bool
 may_go_on(struct call *c)
 {
-	return c->what != WHAT_STATUS || status_known(c);
+	struct node *n = c->h->n;
+
+	if (c->what == WHAT_STATUS)
+		return status_known(c);
+	if (c->what != WHAT_MEDIA)
+		return true;
+	if (c->body == NULL)
+		return n->now_ms - c->since_ms > HTTP_MISS_MS ||
+		       miss_over(n->miss, c->path, c->path_len);
+	return body_moves(c->body);
 }
 
 static void
@@ -476,6 +740,38 @@ wake(struct http *h)
 }
 
 /* ---- opening ---- */
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* %XX in place; what is none stays, and so does %00, which would cut a path short. */
+static size_t
+unescape(void *arg, struct MHD_Connection *mhd, char *s)
+{
+	char *to = s;
+
+	(void)arg;
+	(void)mhd;
+	for (const char *p = s; *p != '\0'; p++) {
+		int high = *p == '%' ? hex_digit(p[1]) : -1;
+		int low = high >= 0 ? hex_digit(p[2]) : -1;
+
+		if (low >= 0 && high + low > 0) {
+			*to++ = (char)(high * 16 + low);
+			p += 2;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = '\0';
+	return (size_t)(to - s);
+}
 
 static void
 on_log(void *arg, const char *fmt, va_list ap)
@@ -538,6 +834,7 @@ start_daemon(struct http *h, int fd)
 	h->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
 		on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 		MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(HTTP_IDLE_MS / 1000),

@@ -26,6 +26,7 @@
 #define HTTP_METRICS_MS 100 /* metrics and page are made anew at most so often */
 #define HTTP_PAGE_MS 250
 #define HTTP_BARRIER_MS 1000       /* /sync/status waits so long for the watcher */
+#define HTTP_MISS_MS 30000         /* /media waits so long for what a member has */
 #define HTTP_READY_BEHIND_MS 60000 /* /readyz: a change that waits longer than this is too much */
 
 struct http;

@@ -13,6 +13,7 @@
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
+#include "agent/miss.h"
 #include "agent/serve.h"
 #include "agent/store.h"
 #include "agent/syncer.h"
@@ -148,7 +149,9 @@ make_parts(struct node *n)
 	n->fetch = fetch_new(n);
 	n->apply = apply_new(n);
 	n->kept = store_new(n);
-	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
+	if (n->exchange != NULL)
+		n->miss = miss_new(n);
+	if (n->miss == NULL || n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
@@ -229,6 +232,7 @@ node_close(struct node *n)
 	if (n == NULL)
 		return;
 	exchange_free(n->exchange);
+	miss_free(n->miss);
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
@@ -253,6 +257,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	apply_tick(n->apply);
 	store_tick(n->kept);
 	serve_tick(n->serve);
+	miss_tick(n->miss);
 	exchange_tick(n->exchange);
 }
 
@@ -270,6 +275,7 @@ node_deadline(const struct node *n)
 	at = earlier(at, apply_deadline(n->apply));
 	at = earlier(at, store_deadline(n->kept));
 	at = earlier(at, serve_deadline(n->serve));
+	at = earlier(at, miss_deadline(n->miss));
 	return earlier(at, exchange_deadline(n->exchange));
 }
 

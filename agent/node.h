@@ -19,6 +19,7 @@ struct exchange; /* exchange.h: records, vectors, acknowledgements with all peer
 struct serve;    /* serve.h: content for peers that ask */
 struct fetch;    /* fetch.h: content from this node or from peers, into the stage */
 struct apply;    /* apply.h: the tree is made to show what the index wants */
+struct miss;     /* miss.h: files that are wanted at once */
 struct store;    /* store.h: displaced versions and their expiry */
 
 /*
@@ -41,6 +42,7 @@ struct node {
 	struct fetch *fetch;
 	struct apply *apply;
 	struct store *kept;
+	struct miss *miss;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	struct counts counts;           /* since the start, for the metrics */
 	uint64_t now_ms;
