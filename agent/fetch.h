@@ -37,7 +37,7 @@ struct fetch_job {
 	uint64_t have_bytes;
 	uint64_t serial;   /* of this fetch: no other one has it */
 	uint64_t restarts; /* how often what had come was thrown away */
-	void *private_; /* fetch.c's */
+	void *private_;    /* fetch.c's */
 };
 
 struct fetch *fetch_new(struct node *n);

@@ -24,8 +24,8 @@
 #define RUNS_MAX 64 /* rounds of libmicrohttpd in one turn: the others come in the next */
 #define BACKLOG 512
 #define BLOCK_BYTES (64u * 1024) /* a client gets so much of a file at a time */
-#define LOOK_MS 1000  /* how often connections without a request are looked at */
-#define RESUME_MS 200 /* requests that wait are looked at at least so often */
+#define LOOK_MS 1000             /* how often connections without a request are looked at */
+#define RESUME_MS 200            /* requests that wait are looked at at least so often */
 
 #define MEDIA "/media/"
 #define TYPE_TEXT "text/plain; charset=utf-8"
@@ -62,9 +62,9 @@ struct body {
 	struct call *call; /* NULL: the request is over */
 	struct node *n;
 	struct miss_found found;
-	struct sig sig;    /* of a file that is whole, when it was opened */
+	struct sig sig;     /* of a file that is whole, when it was opened */
 	uint64_t from, len; /* what is sent of it */
-	int64_t ready;     /* bytes of the file that may be read; negative: it is to be cut */
+	int64_t ready;      /* bytes of the file that may be read; negative: it is to be cut */
 	bool coming;
 	uint64_t moved_ms; /* when `ready` last moved */
 	size_t path_len;
@@ -462,7 +462,7 @@ answer_media(struct call *c)
 	if (n->now_ms - c->since_ms > HTTP_MISS_MS) {
 		count->miss_late++;
 		return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE,
-				    "it is known, and does not come in time");
+				 "it is known, and does not come in time");
 	}
 	switch (miss_look(n->miss, c->path, c->path_len, &f)) {
 	case MISS_HERE:
@@ -482,7 +482,7 @@ answer_media(struct call *c)
 	}
 	count->miss_late++;
 	return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE,
-			    n->halted != 0 ? "halted" : "the members do not say in time");
+			 n->halted != 0 ? "halted" : "the members do not say in time");
 }
 
 /* ---- requests ---- */
@@ -834,12 +834,11 @@ start_daemon(struct http *h, int fd)
 	h->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
 		on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h, MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-		MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(HTTP_IDLE_MS / 1000),
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, h, MHD_OPTION_END);
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HTTP_HEADER_BYTES_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)(HTTP_IDLE_MS / 1000), MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
 	if (h->daemon == NULL) {
 		close(fd);
 		return -ENOMEM;

@@ -142,8 +142,7 @@ look_at_record(struct miss *m, const struct pathent *e, const struct record *r,
 }
 
 int64_t
-miss_ready(struct miss *m, const char *path, size_t len, const struct miss_found *f,
-	   int64_t before)
+miss_ready(struct miss *m, const char *path, size_t len, const struct miss_found *f, int64_t before)
 {
 	const struct pathent *e = index_find(m->n->index, path, len);
 	const struct fetch_job *j;
@@ -201,8 +200,7 @@ inquiry_free(struct miss *m, struct inquiry *q)
 static struct inquiry *
 inquiry_new(struct miss *m, const char *path, size_t len)
 {
-	struct inquiry *q =
-		m->ninquiries < MISS_INQUIRIES_MAX ? calloc(1, sizeof(*q) + len) : NULL;
+	struct inquiry *q = m->ninquiries < MISS_INQUIRIES_MAX ? calloc(1, sizeof(*q) + len) : NULL;
 
 	if (q == NULL)
 		return NULL;
@@ -358,8 +356,7 @@ miss_over(struct miss *m, const char *path, size_t len)
 		return (e->shown != NULL && dot_eq(e->shown->r->dot, r->dot)) ||
 		       worth_streaming(fetch_of(m->n, e, r->dot));
 	q = inquiry_find(m, path, len);
-	return q == NULL || m->n->now_ms >= q->until_ms || q->state == NOBODY ||
-	       q->state == FAILED;
+	return q == NULL || m->n->now_ms >= q->until_ms || q->state == NOBODY || q->state == FAILED;
 }
 
 /* ---- members that ask ---- */

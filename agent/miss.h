@@ -15,9 +15,9 @@
  * Limits: MISS_INQUIRIES_MAX paths asked for at once, MISS_QUESTIONS_MAX questions of members at
  * once; above them MISS_LATE, and CODE_BUSY.
  */
-#define MISS_ASK_MS 10000   /* members answer by then, or it is late */
+#define MISS_ASK_MS 10000    /* members answer by then, or it is late */
 #define MISS_RECORD_MS 10000 /* and the record of what they have comes by then */
-#define MISS_NOBODY_MS 1000 /* so long it is believed that nobody has it */
+#define MISS_NOBODY_MS 1000  /* so long it is believed that nobody has it */
 #define MISS_INQUIRIES_MAX 1024
 #define MISS_QUESTIONS_MAX 1024
 #define MISS_HELD_BYTES (64u * 1024) /* the end of a file is kept back until all is verified */

@@ -151,8 +151,8 @@ make_parts(struct node *n)
 	n->kept = store_new(n);
 	if (n->exchange != NULL)
 		n->miss = miss_new(n);
-	if (n->miss == NULL || n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
-	    n->fetch == NULL || n->apply == NULL || n->kept == NULL)
+	if (n->miss == NULL || n->commit == NULL || n->syncer == NULL || n->exchange == NULL ||
+	    n->serve == NULL || n->fetch == NULL || n->apply == NULL || n->kept == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;

@@ -14,17 +14,27 @@ is(const char *header, uint64_t size, int want, uint64_t want_from, uint64_t wan
 	uint64_t from = 77, len = 77;
 	int r = range_parse(header, size, &from, &len);
 
-	return r == want && (r < 0 ? from == 77 && len == 77
-				   : from == want_from && len == want_len);
+	return r == want &&
+	       (r < 0 ? from == 77 && len == 77 : from == want_from && len == want_len);
 }
 
 static void
 ranges(void)
 {
-	static const char *const whole[] = {NULL,	    "",		   "bytes",	 "bytes=",
-					    "bytes=-",	    "bytes=a-b",   "bytes=1",	 "bytes=5-4",
-					    "bytes=0-1,3-4", "lines=0-1",  "bytes=0-1 ", "bytes= 0-1",
-					    "bytes=99999999999999999999-", "bytes=0-99999999999999999999"};
+	static const char *const whole[] = {NULL,
+					    "",
+					    "bytes",
+					    "bytes=",
+					    "bytes=-",
+					    "bytes=a-b",
+					    "bytes=1",
+					    "bytes=5-4",
+					    "bytes=0-1,3-4",
+					    "lines=0-1",
+					    "bytes=0-1 ",
+					    "bytes= 0-1",
+					    "bytes=99999999999999999999-",
+					    "bytes=0-99999999999999999999"};
 
 	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
 		ok(is(whole[i], 100, -ENOENT, 0, 0), "the whole file for %s",
