@@ -17,9 +17,11 @@
 #include "agent/commit.h"
 #include "agent/metrics.h"
 #include "agent/miss.h"
+#include "agent/page.h"
 #include "agent/range.h"
 #include "agent/verbs.h"
 #include "conf/hash.h"
+#include "conf/random.h"
 
 #define RUNS_MAX 64 /* rounds of libmicrohttpd in one turn: the others come in the next */
 #define BACKLOG 512
@@ -30,9 +32,18 @@
 #define MEDIA "/media/"
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
+#define TYPE_HTML "text/html; charset=utf-8"
 #define TYPE_JSON "application/json"
 
-enum what { WHAT_NOTHING, WHAT_METRICS, WHAT_STATUS, WHAT_HEALTH, WHAT_READY, WHAT_MEDIA };
+enum what {
+	WHAT_NOTHING,
+	WHAT_METRICS,
+	WHAT_STATUS,
+	WHAT_HEALTH,
+	WHAT_READY,
+	WHAT_MEDIA,
+	WHAT_PAGE
+};
 
 /* A connection: watched until its request is there. */
 struct conn {
@@ -84,7 +95,8 @@ struct http {
 	struct conn *conns;
 	struct call *waiting;
 	struct MHD_Response *text; /* the metrics, lately */
-	uint64_t text_ms;
+	struct MHD_Response *page; /* and the page */
+	uint64_t text_ms, page_ms;
 	uint64_t barrier, barrier_ms; /* the newest question to the watcher */
 };
 
@@ -279,6 +291,47 @@ answer_ready(struct call *c)
 
 	return why == NULL ? send_text(c, MHD_HTTP_OK, "ready")
 			   : send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, why);
+}
+
+/* ---- / ---- */
+
+static struct MHD_Response *
+make_page(struct http *h)
+{
+	char nonce[PAGE_NONCE_BYTES], policy[300], why[400];
+	struct MHD_Response *r;
+	struct buf b = {0};
+
+	snprintf(nonce, sizeof(nonce), "%016llx", (unsigned long long)random_u64());
+	page_html(h->n, h->metrics, nonce, not_ready(h, why, sizeof(why)), &b);
+	if (b.failed) {
+		buf_free(&b);
+		return NULL;
+	}
+	r = response(b.data, b.len, TYPE_HTML);
+	if (r == NULL)
+		return NULL;
+	snprintf(policy, sizeof(policy),
+		 "default-src 'none'; style-src 'nonce-%s'; script-src 'nonce-%s'; img-src data:; "
+		 "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		 nonce, nonce);
+	header(r, "Content-Security-Policy", policy);
+	header(r, "Referrer-Policy", "no-referrer");
+	return r;
+}
+
+static enum MHD_Result
+answer_page(struct call *c)
+{
+	struct http *h = c->h;
+
+	if (h->page == NULL || h->n->now_ms - h->page_ms >= HTTP_PAGE_MS) {
+		if (h->page != NULL)
+			MHD_destroy_response(h->page);
+		h->page = make_page(h);
+		h->page_ms = h->n->now_ms;
+	}
+	return h->page != NULL ? MHD_queue_response(c->mhd, MHD_HTTP_OK, h->page) : MHD_NO;
 }
 
 /* ---- /media ---- */
@@ -498,6 +551,7 @@ what_of(const char *url)
 		{"/sync/status", WHAT_STATUS},
 		{"/healthz", WHAT_HEALTH},
 		{"/readyz", WHAT_READY},
+		{"/", WHAT_PAGE},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
@@ -536,6 +590,8 @@ answer(struct call *c)
 		return answer_ready(c);
 	case WHAT_MEDIA:
 		return answer_media(c);
+	case WHAT_PAGE:
+		return answer_page(c);
 	case WHAT_NOTHING:
 		break;
 	}
@@ -971,6 +1027,8 @@ http_close(struct http *h)
 	stop(h);
 	if (h->text != NULL)
 		MHD_destroy_response(h->text);
+	if (h->page != NULL)
+		MHD_destroy_response(h->page);
 	metrics_free(h->metrics);
 	free(h);
 }
