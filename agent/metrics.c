@@ -99,6 +99,8 @@ metrics_tick(struct metrics *m)
 		if (p->contact_ms > p->whole_ms && dotset_subset(&n->index->have, &p->acked))
 			p->whole_ms = p->contact_ms;
 		history_add(m->history, p->name, n->now_ms, (float)lag(n, p));
+		errors_expect(n->errors, p->name, "hash");
+		errors_expect(n->errors, p->name, "connect");
 	}
 }
 
