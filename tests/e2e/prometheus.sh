@@ -59,8 +59,8 @@ series() { # COUNT EXPRESSION
 }
 firing() { # NAME LABEL VALUE
 	curl -sS --max-time 10 "http://127.0.0.1:$port/api/v1/alerts" |
-		jq -e --arg name "$1" --arg label "$2" --arg value "$3" \
-			'any(.data.alerts[]; .state == "firing" and .labels.alertname == $name and .labels[$label] == $value)'
+		jq -e --arg name "$1" --arg key "$2" --arg value "$3" \
+			'any(.data.alerts[]; .state == "firing" and .labels.alertname == $name and .labels[$key] == $value)'
 }
 quiet() { # NAME
 	curl -sS --max-time 10 "http://127.0.0.1:$port/api/v1/alerts" |
