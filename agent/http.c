@@ -829,6 +829,8 @@ unescape(void *arg, struct MHD_Connection *mhd, char *s)
 	return (size_t)(to - s);
 }
 
+static void on_log(void *arg, const char *fmt, va_list ap) PRINTF(2, 0);
+
 static void
 on_log(void *arg, const char *fmt, va_list ap)
 {

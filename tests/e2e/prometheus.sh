@@ -9,13 +9,8 @@ conf=$top/conf/prometheus
 check "the alert rules are right" promtool check rules "$conf/mimeo.rules.yml"
 check "and each fires when it should, not before" promtool test rules "$conf/mimeo.test.yml"
 each_tested() {
-	local name
-	for name in $(sed -n 's/.*- alert: //p' "$conf/mimeo.rules.yml"); do
-		grep -q "name: $name\$" "$conf/mimeo.test.yml" || {
-			echo "$name has no test"
-			return 1
-		}
-	done
+	diff <(sed -n 's/.*- alert: //p' "$conf/mimeo.rules.yml" | sort) \
+		<(sed -n 's/^  - name: //p' "$conf/mimeo.test.yml" | sort)
 }
 check "each has a test" each_tested
 check "the dashboard is JSON" jq -e '.panels | length > 10' "$conf/grafana.json"
