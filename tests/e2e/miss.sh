@@ -115,6 +115,32 @@ else
 	echo "# nginx is not installed (package nginx-light): what follows goes to the agent itself"
 fi
 
+# Behind Apache, with the sample configuration.
+modules=/usr/lib/apache2/modules
+if [ -x /usr/sbin/apache2 ] && [ -d "$modules" ]; then
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	mkdir "$T/apache"
+	chmod 755 "$T" "$T/lab" "$T/lab/n2"
+	{
+		printf 'ServerRoot %s\nPidFile %s\nErrorLog %s\n' "$T/apache" "$T/apache/pid" "$T/apache/error.log"
+		printf 'Listen 127.0.0.1:%s\nServerName lab\nUser nobody\nGroup nogroup\n' "$port"
+		for module in mpm_event authz_core alias rewrite proxy proxy_http; do
+			echo "LoadModule ${module}_module $modules/mod_$module.so"
+		done
+		sed -e "s|/srv/www|$T/lab/n2|g" -e "s|127.0.0.1:9477|$(cat "$T/lab/n2/http")|" "$top/conf/apache.conf.sample"
+	} >"$T/apache/conf"
+	/usr/sbin/apache2 -f "$T/apache/conf" -DFOREGROUND >"$T/apache/out" 2>&1 </dev/null &
+	apache_pid=$!
+	trap 'kill "$apache_pid" ${nginx_pid:+"$nginx_pid"} 2>/dev/null; cleanup' EXIT
+	check_soon "Apache answers" code 200 "http://127.0.0.1:$port/media/dir/a%20b%26%C3%BC.txt"
+	check "and never shows the marker" code 404 "http://127.0.0.1:$port/media/.mimeo-id"
+	echo there >"$n1/a %+b ü.txt"
+	check "what is elsewhere comes through it" code 200 "http://127.0.0.1:$port/media/a%20%25%2Bb%20%C3%BC.txt"
+	check "what is nowhere does not" code 404 "http://127.0.0.1:$port/media/nowhere"
+else
+	echo "# Apache is not installed (package apache2-bin): its sample is not tried"
+fi
+
 # A visitor is faster than replication.
 race() {
 	local i
