@@ -390,6 +390,7 @@ do_move(struct run *r)
 	if (e == 0 && (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns))
 		(void)!tree_set_meta(tree_of(r), ent->path, ent->path_len, now.ino, r->rec->mode,
 				     r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);
+	r->node->counts.local_bytes += r->rec->size;
 	take_sig(r, r->ino);
 	return 0;
 }

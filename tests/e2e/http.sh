@@ -64,6 +64,9 @@ check "the disk has room" metric_above n1 mimeo_free_bytes 0
 cp "$(media n1)/big.bin" "$(media n1)/again.bin"
 check_soon "a copy arrives" test -s "$(media n2)/again.bin"
 check_soon "without a transfer, and that is counted" metric_above n2 'mimeo_saved_bytes_total{kind="local"}' 2999999
+mv "$(media n1)/again.bin" "$(media n1)/renamed.bin"
+check_soon "a rename is one here too" test -s "$(media n2)/renamed.bin"
+check_soon "and counted like a copy" metric_above n2 'mimeo_saved_bytes_total{kind="local"}' 5999999
 printf changed | dd of="$(media n1)/big.bin" bs=1 seek=1500000 conv=notrunc status=none
 check_soon "a small change saves most of a file" metric_above n2 'mimeo_saved_bytes_total{kind="delta"}' 2000000
 
