@@ -615,6 +615,33 @@ apply_kick(struct apply *a)
 	}
 }
 
+void
+apply_hurry(struct apply *a, const struct pathent *ent)
+{
+	struct task *t = ent->work;
+
+	if (t == NULL)
+		return;
+	if (t->state == TASK_READY && a->ready.first != t) {
+		queue_del(&a->ready, t);
+		t->next = a->ready.first;
+		t->next->prev = t;
+		a->ready.first = t;
+		a->ready.n++;
+	} else if (t->state == TASK_ACTIVE && t->run != NULL && t->run->fetching) {
+		fetch_hurry(a->n->fetch, &t->run->fetch);
+	}
+}
+
+bool
+apply_applying(const struct apply *a, const struct pathent *ent)
+{
+	const struct task *t = ent->work;
+
+	(void)a;
+	return t != NULL && t->state == TASK_ACTIVE && t->run != NULL && !t->run->fetching;
+}
+
 size_t
 apply_active(const struct apply *a)
 {

@@ -21,6 +21,10 @@ void apply_tick(struct apply *a);
 uint64_t apply_deadline(const struct apply *a);
 /* Try everything that waits for a retry now: resume, a peer came, there is room again. */
 void apply_kick(struct apply *a);
+/* Somebody waits for this path: it comes before what only has to come some time. */
+void apply_hurry(struct apply *a, const struct pathent *ent);
+/* Is its content here and verified, or not needed, and the path being changed now? */
+bool apply_applying(const struct apply *a, const struct pathent *ent);
 size_t apply_active(const struct apply *a);
 /* Will a file with this content be placed somewhere? */
 bool apply_wants(const struct apply *a, const uint8_t hash[RECORD_HASH_BYTES]);

@@ -48,17 +48,38 @@ name_copy(char to[64], const char *from)
 	to[n] = '\0';
 }
 
+static struct error_counter *
+find(struct errors *e, const char *peer, const char *reason)
+{
+	for (size_t i = 0; i < e->ncounters; i++)
+		if (strcmp(e->counters[i].reason, reason) == 0 &&
+		    strncmp(e->counters[i].peer, peer, 63) == 0)
+			return &e->counters[i];
+	return NULL;
+}
+
+void
+errors_expect(struct errors *e, const char *peer, const char *reason)
+{
+	struct error_counter *c;
+
+	if (e->ncounters >= ERRORS_COUNTERS_MAX / 2 || find(e, peer, reason) != NULL)
+		return;
+	c = &e->counters[e->ncounters++];
+	name_copy(c->peer, peer);
+	c->reason = reason;
+	c->n = 0;
+}
+
 static void
 count(struct errors *e, const char *peer, const char *reason)
 {
-	struct error_counter *c = e->counters;
+	struct error_counter *c = find(e, peer, reason);
 
 	e->total++;
-	for (size_t i = 0; i < e->ncounters; i++, c++) {
-		if (strcmp(c->reason, reason) == 0 && strncmp(c->peer, peer, 63) == 0) {
-			c->n++;
-			return;
-		}
+	if (c != NULL) {
+		c->n++;
+		return;
 	}
 	if (e->ncounters == ERRORS_COUNTERS_MAX - 1)
 		reason = "other";

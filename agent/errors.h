@@ -35,6 +35,11 @@ void errors_free(struct errors *e);
 /* reason must be a string literal. Out of memory: counted, not kept. */
 void errors_add(struct errors *e, uint64_t wall_ms, const char *peer, const char *reason,
 		const void *path, size_t path_len, const char *text);
+/*
+ * A counter of 0 where there is none yet, so that those who watch it see the first error as a rise.
+ * Nothing is added once half of the table is used.
+ */
+void errors_expect(struct errors *e, const char *peer, const char *reason);
 /* Newest first; NULL behind the last. */
 const struct error_row *errors_row(const struct errors *e, size_t i);
 const struct error_counter *errors_counter(const struct errors *e,

@@ -14,6 +14,7 @@
 #include "agent/apply.h"
 #include "agent/fetch.h"
 #include "agent/merge.h"
+#include "agent/miss.h"
 #include "agent/serve.h"
 #include "agent/witness.h"
 
@@ -91,6 +92,14 @@ exchange_member(struct exchange *x, const struct member *m)
 			l->peer = NULL;
 	*at = p->next;
 	peer_free(p);
+}
+
+int64_t
+exchange_clock_offset(const struct exchange *x, const char *name)
+{
+	const struct peer *p = exchange_peer(x, name);
+
+	return p != NULL && p->link != NULL ? session_stats(p->link->s)->clock_offset_ms : 0;
 }
 
 struct peer *
@@ -194,6 +203,7 @@ exchange_closed(struct link *l, const char *why)
 	merge_link_closed(x->n->merge, l);
 	fetch_link_closed(x->n->fetch, l);
 	serve_link_closed(x->n->serve, l);
+	miss_link_closed(x->n->miss, l);
 	index_cursor_end(x->n->index, &l->own);
 	index_cursor_end(x->n->index, &l->relay);
 	session_free(l->s);
@@ -254,6 +264,7 @@ opened(struct link *l, const struct msg *hello)
 	if (p->store != hello->store) { /* another store under this name: what the old one had
 					   applied is void */
 		dotset_clear(&p->acked);
+		p->acks++;
 		p->store = hello->store;
 	}
 	dotset_clear(&p->seen);
@@ -323,12 +334,25 @@ exchange_on_ask(struct exchange *x, exchange_asked f, void *arg)
 	x->asked_arg = arg;
 }
 
+void
+exchange_on_question(struct exchange *x, uint8_t what, exchange_asked f, void *arg)
+{
+	assert(what <= ASK_WHAT_MAX);
+	x->question[what].f = f;
+	x->question[what].arg = arg;
+}
+
 static void
 got_ask(struct link *l, const struct msg *m)
 {
-	if (merge_asked(l->x->n->merge, l, m->id, m->what, m->bytes, m->len))
+	struct exchange *x = l->x;
+
+	if (merge_asked(x->n->merge, l, m->id, m->what, m->bytes, m->len))
 		return;
-	if (l->x->asked != NULL)
+	if (m->what <= ASK_WHAT_MAX && x->question[m->what].f != NULL)
+		x->question[m->what].f(x->question[m->what].arg, l, m->id, m->what, m->bytes,
+				       m->len);
+	else if (l->x->asked != NULL)
 		l->x->asked(l->x->asked_arg, l, m->id, m->what, m->bytes, m->len);
 	else
 		(void)!exchange_tell(l, m->id, CODE_REFUSED, true, NULL, 0);

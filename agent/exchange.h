@@ -44,6 +44,11 @@
 
 /* One connection. */
 struct link;
+/* How much of what is held here the peer has not applied: records that survive, their bytes, wall
+ * ms of the oldest (0: none). */
+struct lack {
+	uint64_t count, bytes, oldest_ms;
+};
 /* One member as this node sees it, connected or not. Lives as long as the exchange. */
 struct peer {
 	char name[MEMBER_NAME_BYTES_MAX + 1];
@@ -53,12 +58,18 @@ struct peer {
 	uint64_t store;
 	uint64_t contact_ms;   /* wall clock of the last byte from it; 0 never */
 	uint64_t connected_ms; /* wall clock since when; 0 not connected */
+	uint64_t whole_ms;     /* wall clock when it was last heard while it lacked nothing
+				  (metrics.c); 0 never */
 	uint64_t reconnects;
 	uint64_t bytes_in, bytes_out; /* of closed sessions; add session_stats of the open one */
 	uint64_t inline_in, delta_in, whole_in, inline_out, delta_out,
 		whole_out;             /* content bytes by kind */
 	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
 	char last_error[256];
+	struct lack lack;         /* exchange_lack's, as of these three */
+	uint64_t lack_ms;         /* monotonic */
+	uint64_t lack_entries;    /* of the WAL */
+	uint64_t lack_acks, acks; /* how often `acked` has moved */
 	struct peer *next;
 };
 
@@ -103,12 +114,14 @@ uint64_t exchange_deadline(const struct exchange *x);
 /* A record was folded; own: this node's watcher wrote it. */
 void exchange_record(struct exchange *x, const struct record *r, bool own);
 void exchange_member(struct exchange *x, const struct member *m);
-/* How much of what is held here the peer has not applied: records that survive, their bytes, wall
- * ms of the oldest (0: none). */
-struct lack {
-	uint64_t count, bytes, oldest_ms;
-};
-struct lack exchange_lack(const struct exchange *x, const struct peer *p);
+/* Looked up again only when the log, or what the peer has applied, is another. */
+struct lack exchange_lack(const struct exchange *x, struct peer *p);
+/* The same as it was at most EXCHANGE_LACK_MS ago (more with many records): for those who ask
+ * often. That a peer lacks nothing is always the truth of this moment. */
+#define EXCHANGE_LACK_MS 250
+struct lack exchange_lack_lately(const struct exchange *x, struct peer *p);
+/* The wall clock of that member minus ours, in ms; 0 if it is not connected. */
+int64_t exchange_clock_offset(const struct exchange *x, const char *name);
 /* Ask a peer something about a path or its store (ASK/TELL). done is called for each part and at
  * the end (last), or with CODE_ERROR when the link closes. */
 struct ask {
@@ -123,6 +136,8 @@ void exchange_ask_forget(struct peer *p, struct ask *a);
 typedef void (*exchange_asked)(void *arg, struct link *l, uint32_t id, uint8_t what,
 			       const uint8_t *blob, size_t len);
 void exchange_on_ask(struct exchange *x, exchange_asked f, void *arg);
+/* The same for one question (enum ask_what) alone; it goes before. */
+void exchange_on_question(struct exchange *x, uint8_t what, exchange_asked f, void *arg);
 NODISCARD int exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob,
 			    size_t len);
 

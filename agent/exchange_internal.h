@@ -33,6 +33,10 @@ struct exchange {
 	uint64_t inbox_ms; /* when it was last taken out of, or became half full */
 	exchange_asked asked;
 	void *asked_arg;
+	struct {
+		exchange_asked f;
+		void *arg;
+	} question[ASK_WHAT_MAX + 1];
 };
 
 struct link {

@@ -70,6 +70,7 @@ struct fetch {
 	bool peers_changed;
 	bool running;
 	uint64_t look_ms;
+	uint64_t serials;
 };
 
 static void begin(struct active *a);
@@ -113,6 +114,19 @@ active_free(struct active *a)
 	free(a);
 }
 
+/* Content that did not have to travel. */
+static void
+count_saved(const struct active *a)
+{
+	struct counts *c = &a->f->n->counts;
+	uint64_t size = a->j->rec->size;
+
+	if (a->j->state == FETCH_LOCAL)
+		c->local_bytes += size;
+	else if (a->delta && a->arrived < size)
+		c->delta_saved_bytes += size - a->arrived;
+}
+
 static void
 finish(struct active *a, int error)
 {
@@ -123,6 +137,8 @@ finish(struct active *a, int error)
 	if (a->link != NULL && !a->ended)
 		(void)!session_cancel(link_session(a->link), a->stream);
 	j->private_ = NULL;
+	if (error == 0)
+		count_saved(a);
 	j->state = error == 0 ? FETCH_STAGED : FETCH_IDLE;
 	if (error == 0) {
 		j->file = intake_take_file(a->in);
@@ -361,6 +377,13 @@ wrong_content(struct active *a)
 		   "content did not have its hash and was thrown away");
 }
 
+static void
+throw_away(struct active *a)
+{
+	a->j->restarts++;
+	intake_restart(a->in);
+}
+
 /* ---- what the intake reports ---- */
 
 static void
@@ -410,7 +433,7 @@ complete(struct active *a, int error)
 		(void)!session_cancel(link_session(a->link), a->stream);
 	a->link = NULL;
 	a->ended = true;
-	intake_restart(a->in); /* READY follows; what lay here was not what the index thought: then
+	throw_away(a); /* READY follows; what lay here was not what the index thought: then
 				  a peer is asked */
 }
 
@@ -566,10 +589,33 @@ fetch_start(struct fetch *f, struct fetch_job *j)
 	a->f = f;
 	a->j = j;
 	j->private_ = a;
+	j->serial = ++f->serials;
+	j->restarts = 0;
+	j->have_bytes = 0;
 	j->file = NULL;
 	j->state = FETCH_WAITING;
 	list_add(j->low ? &f->low : &f->waiting, a);
 	f->peers_changed = true;
+}
+
+void
+fetch_hurry(struct fetch *f, struct fetch_job *j)
+{
+	struct active *a = j->private_;
+	struct fetch_list *l = j->low ? &f->low : &f->waiting;
+
+	if (a == NULL || j->state != FETCH_WAITING || f->running)
+		return;
+	list_del(l, a);
+	a->prev = NULL;
+	a->next = f->waiting.first;
+	if (a->next != NULL)
+		a->next->prev = a;
+	else
+		f->waiting.last = a;
+	f->waiting.first = a;
+	f->waiting.n++;
+	j->low = false;
 }
 
 void
@@ -633,7 +679,7 @@ fetch_end(struct fetch *f, struct link *l, const struct msg *m)
 			mark_tried(a);
 		else
 			a->no_delta = true;
-		intake_restart(a->in);
+		throw_away(a);
 		return;
 	}
 	if (!a->good)
@@ -681,7 +727,7 @@ fetch_link_closed(struct fetch *f, struct link *l)
 		a->ended = true;
 		a->good = false;
 		if (a->delta) { /* half a delta is worth nothing: READY follows */
-			intake_restart(a->in);
+			throw_away(a);
 			continue;
 		}
 		a->then = WAIT_PEER;
@@ -717,7 +763,7 @@ give_up_stalled(struct fetch *f)
 		a->link = NULL;
 		a->ended = true;
 		a->good = false;
-		intake_restart(a->in); /* READY follows */
+		throw_away(a); /* READY follows */
 	}
 }
 

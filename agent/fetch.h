@@ -35,12 +35,16 @@ struct fetch_job {
 	enum fetch_state state;
 	char from[MEMBER_NAME_BYTES_MAX + 1]; /* peer it comes from; empty: here */
 	uint64_t have_bytes;
-	void *private_; /* fetch.c's */
+	uint64_t serial;   /* of this fetch: no other one has it */
+	uint64_t restarts; /* how often what had come was thrown away */
+	void *private_;    /* fetch.c's */
 };
 
 struct fetch *fetch_new(struct node *n);
 void fetch_free(struct fetch *f);
 void fetch_start(struct fetch *f, struct fetch_job *j);
+/* It goes before all others that wait. */
+void fetch_hurry(struct fetch *f, struct fetch_job *j);
 void fetch_stop(
 	struct fetch *f,
 	struct fetch_job *j); /* no call of done follows; the stage file stays for a later resume */

@@ -598,6 +598,16 @@ links_deadline(const struct links *k)
 	return at;
 }
 
+uint64_t
+links_backoff_ms(const struct links *k, const char *name)
+{
+	for (const struct dialler *d = k->diallers; d != NULL; d = d->later)
+		if (strcmp(d->name, name) == 0)
+			return d->tube == NULL && d->at_ms > k->n->now_ms ? d->at_ms - k->n->now_ms
+									  : 0;
+	return 0;
+}
+
 /* ---- life ---- */
 
 static int

@@ -25,6 +25,8 @@ void links_close(struct links *k);
  * over, starts what should be dialled. */
 void links_turn(struct links *k);
 uint64_t links_deadline(const struct links *k);
+/* How long until that member is dialled again, in ms; 0: it is connected, due, or never dialled. */
+uint64_t links_backoff_ms(const struct links *k, const char *name);
 /* A member is new or changed: its address may be dialled at once. */
 void links_member(struct links *k);
 

@@ -16,6 +16,7 @@
 
 #include "agent/apply.h"
 #include "agent/control.h"
+#include "agent/http.h"
 #include "agent/links.h"
 #include "agent/members.h"
 #include "agent/node.h"
@@ -45,6 +46,7 @@ struct agent {
 	struct node *node;
 	struct links *links;
 	struct control *control;
+	struct http *http;
 	struct loop_timer timer;
 	uint64_t guard_ms;
 	int lock;
@@ -82,9 +84,11 @@ turn(void *arg)
 	node_tick(a->node, clock_mono_ms(), clock_wall_ms());
 	links_turn(a->links);
 	control_turn(a->control);
+	http_turn(a->http);
 	at = node_deadline(a->node);
 	at = links_deadline(a->links) < at ? links_deadline(a->links) : at;
 	at = control_deadline(a->control) < at ? control_deadline(a->control) : at;
+	at = http_deadline(a->http) < at ? http_deadline(a->http) : at;
 	at = a->guard_ms < at ? a->guard_ms : at;
 	loop_timer_set(a->loop, &a->timer, at);
 }
@@ -284,6 +288,10 @@ open_all(struct agent *a)
 	    control_open(a->node, a->loop, a->links, a->file, &a->control, a->err, sizeof(a->err)) <
 		    0)
 		return refuse(a, EXIT_FAILED);
+	if (http_open(a->node, a->loop, a->links, &a->http) < 0) {
+		snprintf(a->err, sizeof(a->err), "out of memory");
+		return refuse(a, EXIT_FAILED);
+	}
 	return members_start(a->node, a->err, sizeof(a->err)) < 0 ? refuse(a, EXIT_FAILED)
 								  : EXIT_OK;
 }
@@ -291,6 +299,7 @@ open_all(struct agent *a)
 static void
 close_all(struct agent *a)
 {
+	http_close(a->http);
 	control_close(a->control);
 	links_close(a->links);
 	work_free(a->work);

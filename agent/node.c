@@ -16,11 +16,13 @@
 #include "agent/exchange.h"
 #include "agent/fetch.h"
 #include "agent/merge.h"
+#include "agent/miss.h"
 #include "agent/scrub.h"
 #include "agent/serve.h"
 #include "agent/store.h"
 #include "agent/syncer.h"
 #include "conf/ignore.h"
+#include "proto/hlc.h"
 
 /* ---- what the index and the commit tell ---- */
 
@@ -102,12 +104,30 @@ index_lsn(void *arg)
 	return n->index->lsn;
 }
 
+/* A version of another node is applied: how long was it under way? */
+static void
+count_applied(struct node *n, const struct entry *e)
+{
+	const struct pathent *ent = index_find(n->index, e->path, e->path_len);
+	const struct irec *i = ent != NULL ? index_record(ent, e->dot) : NULL;
+	const struct origin *o = index_origin(n->index, e->dot.origin);
+
+	if (i == NULL || o == NULL || index_own(n->index, e->dot.origin))
+		return;
+	n->counts.applied++;
+	if (!record_import(i->r))
+		counts_spread(&n->counts, (int64_t)(n->wall_ms - hlc_ms(i->r->hlc)) +
+						  exchange_clock_offset(n->exchange, o->node));
+}
+
 static int
 fold(void *arg, const struct entry *e)
 {
 	struct node *n = arg;
 	const struct wal_info *info = wal_info(n->wal);
 
+	if (e->type == ENTRY_APPLIED && n->exchange != NULL)
+		count_applied(n, e);
 	/* The watcher has hashed every file: nothing is uncertain any more. */
 	if (e->type == ENTRY_SCANNED && info->salvaged && info->size >= info->snapshot_end)
 		n->rehashed = true;
@@ -159,9 +179,11 @@ make_parts(struct node *n)
 	n->merge = merge_new(n);
 	n->scrub = scrub_new(n);
 	n->collect = collect_new(n);
+	if (n->exchange != NULL)
+		n->miss = miss_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
-	    n->merge == NULL || n->scrub == NULL || n->collect == NULL)
+	    n->merge == NULL || n->scrub == NULL || n->collect == NULL || n->miss == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
@@ -256,6 +278,7 @@ node_close(struct node *n)
 	merge_free(n->merge);
 	scrub_free(n->scrub);
 	collect_free(n->collect);
+	miss_free(n->miss);
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
@@ -296,6 +319,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	merge_tick(n->merge);
 	scrub_tick(n->scrub);
 	collect_tick(n->collect);
+	miss_tick(n->miss);
 	exchange_tick(n->exchange);
 }
 
@@ -317,6 +341,7 @@ node_deadline(const struct node *n)
 	at = earlier(at, scrub_deadline(n->scrub));
 	at = earlier(at, collect_deadline(n->collect));
 	at = earlier(at, serve_deadline(n->serve));
+	at = earlier(at, miss_deadline(n->miss));
 	return earlier(at, exchange_deadline(n->exchange));
 }
 

@@ -4,6 +4,7 @@
 #ifndef MIMEO_AGENT_NODE_H
 #define MIMEO_AGENT_NODE_H
 
+#include "agent/counts.h"
 #include "agent/errors.h"
 #include "conf/log.h"
 #include "conf/settings.h"
@@ -18,6 +19,7 @@ struct exchange; /* exchange.h: records, vectors, acknowledgements with all peer
 struct serve;    /* serve.h: content for peers that ask */
 struct fetch;    /* fetch.h: content from this node or from peers, into the stage */
 struct apply;    /* apply.h: the tree is made to show what the index wants */
+struct miss;     /* miss.h: files that are wanted at once */
 struct store;    /* store.h: displaced versions and their expiry */
 struct merge;    /* merge.h: whole states compared and merged */
 struct collect;  /* collect.h: old tombstones go */
@@ -48,7 +50,9 @@ struct node {
 	struct merge *merge;
 	struct scrub *scrub;
 	struct collect *collect;
+	struct miss *miss;
 	struct index_snapshot snapshot; /* of a compaction under way */
+	struct counts counts;           /* since the start, for the metrics */
 	uint64_t now_ms;
 	uint64_t wall_ms;
 	uint64_t seed;  /* random numbers: node_random */

@@ -417,6 +417,7 @@ do_move(struct run *r)
 			r->sig = sig_stale(&now);
 		r->sig.provisional = true;
 	}
+	r->node->counts.local_bytes += r->rec->size;
 	return 0;
 }
 

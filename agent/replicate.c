@@ -645,6 +645,7 @@ link_got_ack(struct link *l, const struct msg *m)
 
 	if (p == NULL)
 		return;
+	p->acks++;
 	if (m->reset && p == l->peer)
 		dotset_clear(&p->acked);
 	if (!join_spans(l, &p->acked, m))
@@ -659,15 +660,23 @@ link_got_ack(struct link *l, const struct msg *m)
 
 /* ---- what a peer lacks ---- */
 
-struct lack
-exchange_lack(const struct exchange *x, const struct peer *p)
+/*
+ * From the newest on, as that is what is lacking as a rule: it ends when as many were found as
+ * there are dots that the peer lacks. What was superseded meanwhile is not found, so that it may
+ * take the whole log.
+ */
+static struct lack
+count_lack(const struct exchange *x, const struct peer *p)
 {
 	const struct index *i = x->n->index;
+	struct dotset missing = {0};
 	struct lack lack = {0};
+	uint64_t most = UINT64_MAX;
 
-	if (dotset_subset(&i->have, &p->acked))
-		return lack;
-	for (const struct irec *r = i->log_first; r != NULL; r = r->log_next) {
+	if (dotset_copy(&missing, &i->have) == 0 && dotset_minus(&missing, &p->acked) == 0)
+		most = dotset_count(&missing);
+	dotset_free(&missing);
+	for (const struct irec *r = i->log_last; r != NULL && lack.count < most; r = r->log_prev) {
 		uint64_t ms = r->r->hlc >> 16;
 
 		if (dotset_has(&p->acked, r->r->dot))
@@ -678,4 +687,35 @@ exchange_lack(const struct exchange *x, const struct peer *p)
 			lack.oldest_ms = ms;
 	}
 	return lack;
+}
+
+struct lack
+exchange_lack(const struct exchange *x, struct peer *p)
+{
+	uint64_t entries = wal_info(x->n->wal)->entries;
+
+	if (dotset_subset(&x->n->index->have, &p->acked))
+		return (struct lack){0};
+	if (p->lack_entries != entries || p->lack_acks != p->acks || p->lack_ms == 0) {
+		p->lack = count_lack(x, p);
+		p->lack_entries = entries;
+		p->lack_acks = p->acks;
+		p->lack_ms = x->n->now_ms;
+	}
+	return p->lack;
+}
+
+/* A walk over a million records takes some 20 ms: it is made less often then. */
+#define LACK_RECORDS_MS 1000
+
+struct lack
+exchange_lack_lately(const struct exchange *x, struct peer *p)
+{
+	const struct index *i = x->n->index;
+	uint64_t age = EXCHANGE_LACK_MS + (i->files + i->tombstones) / LACK_RECORDS_MS;
+
+	if (p->lack_ms == 0 || x->n->now_ms - p->lack_ms >= age ||
+	    dotset_subset(&i->have, &p->acked))
+		return exchange_lack(x, p);
+	return p->lack;
 }

@@ -8,6 +8,7 @@
 
 #include "agent/commit.h"
 #include "agent/exchange.h"
+#include "agent/report.h"
 #include "agent/verbs.h"
 
 #define ANSWER_MS 4000   /* the watcher answers a barrier by then, or does not run */
@@ -30,8 +31,8 @@ answered(const struct request *q)
 
 /* ---- peers ---- */
 
-static const char *
-peer_state(const struct node *n, const struct peer *p)
+const char *
+verb_peer_state(const struct node *n, const struct peer *p)
 {
 	if (p->link != NULL)
 		return "alive";
@@ -39,7 +40,7 @@ peer_state(const struct node *n, const struct peer *p)
 }
 
 static void
-peer_object(const struct node *n, const struct peer *p, const char *key, struct json *j)
+peer_object(const struct node *n, struct peer *p, const char *key, struct json *j)
 {
 	const struct member *m = index_member(n->index, p->name);
 	const struct session_stats *st =
@@ -49,7 +50,7 @@ peer_object(const struct node *n, const struct peer *p, const char *key, struct 
 	json_obj_open(j, key);
 	json_str(j, "name", p->name);
 	json_str(j, "address", m != NULL ? m->address : "");
-	json_str(j, "state", peer_state(n, p));
+	json_str(j, "state", verb_peer_state(n, p));
 	json_bool(j, "connected", p->link != NULL);
 	json_uint(j, "pending", l.count);
 	json_uint(j, "pending_bytes", l.bytes);
@@ -74,7 +75,7 @@ peer_object(const struct node *n, const struct peer *p, const char *key, struct 
 void
 verb_peers(struct request *q)
 {
-	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next) {
+	for (struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next) {
 		struct json j;
 
 		json_init(&j);
@@ -86,31 +87,16 @@ verb_peers(struct request *q)
 
 /* ---- status ---- */
 
-/* What the watcher says of its scan, from RUN/watcher.json: three numbers. */
 static void
 scan_object(const struct node *n, struct json *j)
 {
-	char path[4200], text[2048] = "";
-	bool running = false;
-	unsigned long long done = 0, total = 0;
-	const char *p;
-	FILE *f;
+	struct report r;
 
-	snprintf(path, sizeof(path), "%s/watcher.json", n->conf->run);
-	f = fopen(path, "re");
-	if (f != NULL) {
-		text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-		fclose(f);
-	}
-	running = strstr(text, "\"running\":true") != NULL;
-	if ((p = strstr(text, "\"done\":")) != NULL)
-		done = strtoull(p + 7, NULL, 10);
-	if ((p = strstr(text, "\"total\":")) != NULL)
-		total = strtoull(p + 8, NULL, 10);
+	report_read(n->conf->run, n->wall_ms, &r);
 	json_obj_open(j, "scan");
-	json_bool(j, "running", running);
-	json_uint(j, "done", done);
-	json_uint(j, "total", total);
+	json_bool(j, "running", r.scan_running);
+	json_uint(j, "done", r.scan_done);
+	json_uint(j, "total", r.scan_total);
 	json_obj_close(j);
 }
 
@@ -128,7 +114,7 @@ worst_lag(const struct node *n)
 {
 	double worst = 0;
 
-	for (const struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next) {
+	for (struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next) {
 		struct lack l = exchange_lack(n->exchange, p);
 		double lag = l.oldest_ms != 0 && n->wall_ms > l.oldest_ms
 				     ? (double)(n->wall_ms - l.oldest_ms) / 1000
@@ -163,70 +149,82 @@ frozen_origins(const struct index *x)
 	return n;
 }
 
-static void
-status_row(struct request *q, const char *state)
+static bool
+in_sync(const struct node *n, bool watcher)
 {
-	const struct node *n = q->node;
+	return watcher && n->index->todo_count == 0 && peers_complete(n) &&
+	       dotset_empty(&n->index->held) && frozen_origins(n->index) == 0;
+}
+
+const char *
+verb_status_state(const struct node *n, bool watcher)
+{
+	if (n->halted != 0)
+		return "halted";
+	if (n->index->paused)
+		return "paused";
+	return in_sync(n, watcher) ? "ok" : "syncing";
+}
+
+void
+verb_status_json(const struct node *n, bool watcher, struct json *j)
+{
 	const struct index *x = n->index;
 	char digest[33];
-	struct json j;
 
 	snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)x->digest[0],
 		 (unsigned long long)x->digest[1]);
-	json_init(&j);
-	json_obj_open(&j, NULL);
-	json_str(&j, "node", n->conf->name);
-	json_str(&j, "root", n->conf->root);
-	json_str(&j, "work", n->conf->work);
-	json_str(&j, "state", state);
+	json_obj_open(j, NULL);
+	json_str(j, "node", n->conf->name);
+	json_str(j, "root", n->conf->root);
+	json_str(j, "work", n->conf->work);
+	json_str(j, "state", verb_status_state(n, watcher));
 	if (n->halted != 0)
-		json_str(&j, "halted", n->halt_text);
-	json_uint(&j, "files", x->files);
-	json_uint(&j, "bytes", x->bytes);
-	json_uint(&j, "directories", x->dirs);
-	json_uint(&j, "pending", x->todo_count);
-	json_uint(&j, "held", dotset_count(&x->held));
-	json_double(&j, "lag_seconds", worst_lag(n), 3);
-	json_uint(&j, "errors", errors_total(n->errors));
-	json_uint(&j, "conflicts", x->conflicts);
-	json_uint(&j, "trash_files", x->kept_files);
-	json_uint(&j, "trash_bytes", x->kept_bytes);
-	json_uint(&j, "wal_bytes", wal_info(n->wal)->size);
-	json_str(&j, "digest", digest);
-	json_uint(&j, "frozen_origins", frozen_origins(x));
-	json_bool(&j, "watcher", answered(q));
-	vector_object(x, &j);
-	scan_object(n, &j);
-	json_arr_open(&j, "peers");
-	for (const struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next)
-		peer_object(n, p, NULL, &j);
-	json_arr_close(&j);
-	json_obj_close(&j);
-	verb_row(q, &j);
+		json_str(j, "halted", n->halt_text);
+	json_uint(j, "files", x->files);
+	json_uint(j, "bytes", x->bytes);
+	json_uint(j, "directories", x->dirs);
+	json_uint(j, "pending", x->todo_count);
+	json_uint(j, "held", dotset_count(&x->held));
+	json_double(j, "lag_seconds", worst_lag(n), 3);
+	json_uint(j, "errors", errors_total(n->errors));
+	json_uint(j, "conflicts", x->conflicts);
+	json_uint(j, "trash_files", x->kept_files);
+	json_uint(j, "trash_bytes", x->kept_bytes);
+	json_uint(j, "wal_bytes", wal_info(n->wal)->size);
+	json_str(j, "digest", digest);
+	json_uint(j, "frozen_origins", frozen_origins(x));
+	json_bool(j, "watcher", watcher);
+	vector_object(x, j);
+	scan_object(n, j);
+	json_arr_open(j, "peers");
+	for (struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next)
+		peer_object(n, p, NULL, j);
+	json_arr_close(j);
+	json_obj_close(j);
 }
 
 void
 verb_status(struct request *q)
 {
 	const struct node *n = q->node;
-	bool in_sync;
+	struct json j;
+	bool good;
 
 	if (q->barrier == 0)
 		ask_watcher(q);
 	if (!answered(q) && n->halted == 0 && n->now_ms - q->since_ms < ANSWER_MS)
 		return;
-	in_sync = answered(q) && n->index->todo_count == 0 && peers_complete(n) &&
-		  dotset_empty(&n->index->held) && frozen_origins(n->index) == 0;
-	status_row(q, n->halted != 0     ? "halted"
-		      : n->index->paused ? "paused"
-		      : in_sync          ? "ok"
-					 : "syncing");
+	json_init(&j);
+	verb_status_json(n, answered(q), &j);
+	verb_row(q, &j);
+	good = in_sync(n, answered(q));
 	if (n->halted != 0)
 		verb_end(q, CONTROL_HALTED, "%s", n->halt_text);
 	else if (!answered(q))
 		verb_end(q, CONTROL_NOT_IN_SYNC, "mimeo-watcher does not answer: does it run?");
 	else
-		verb_end(q, in_sync ? CONTROL_OK : CONTROL_NOT_IN_SYNC, "%s", "");
+		verb_end(q, good ? CONTROL_OK : CONTROL_NOT_IN_SYNC, "%s", "");
 }
 
 /* ---- wait ---- */

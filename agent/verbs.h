@@ -51,7 +51,12 @@ void verb_time(struct json *j, const char *key, uint64_t wall_ms);
 bool verb_full(const struct request *q); /* the client has enough to read for now */
 
 /* verb_status.c */
+struct peer;
 void verb_status(struct request *q);
+/* The object that `status` prints, and its "state"; watcher: it has answered a barrier just now. */
+void verb_status_json(const struct node *n, bool watcher, struct json *j);
+const char *verb_status_state(const struct node *n, bool watcher);
+const char *verb_peer_state(const struct node *n, const struct peer *p); /* alive, suspect, dead */
 void verb_wait(struct request *q);
 void verb_peers(struct request *q);
 /* verb_store.c */

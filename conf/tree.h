@@ -109,6 +109,8 @@ NODISCARD int tree_sync_all(struct tree *t);
  */
 NODISCARD int tree_stage_open(struct tree *t, const char *name, uint64_t size, struct tfile **out,
 			      uint64_t *have);
+/* For reading alone, while it is written; -ENOENT. */
+NODISCARD int tree_stage_read(struct tree *t, const char *name, struct tfile **out);
 NODISCARD int tree_stage_symlink(struct tree *t, const char *name, const void *target, size_t len,
 				 int64_t mtime_ns);
 NODISCARD int tree_stage_stat(struct tree *t, const char *name, struct sig *sig);

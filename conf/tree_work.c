@@ -114,6 +114,25 @@ tree_stage_open(struct tree *t, const char *name, uint64_t size, struct tfile **
 }
 
 int
+tree_stage_read(struct tree *t, const char *name, struct tfile **out)
+{
+	struct sig sig;
+	int fd, r;
+
+	*out = NULL;
+	if (tree_name_check(name) < 0)
+		return -EINVAL;
+	fd = tree_openat(t->stage, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0)
+		return fd;
+	r = tree_sig_fd(fd, &sig, NULL);
+	if (r == 0)
+		return tree_tfile_new(fd, out);
+	close(fd);
+	return r;
+}
+
+int
 tree_stage_symlink(struct tree *t, const char *name, const void *target, size_t len,
 		   int64_t mtime_ns)
 {

@@ -41,6 +41,13 @@ enum msg_type {
 	MSG_TELL = 17,   /* id, code, last, blob: (a part of) the answer */
 };
 
+/* What an ASK wants to know. */
+enum ask_what {
+	ASK_PATH = 16, /* blob: a path. Is there a file? What is there and not logged is logged
+			  first. TELL: CODE_OK (its record is on its way or there), CODE_GONE */
+};
+#define ASK_WHAT_MAX 31
+
 /* How a GET wants its content. */
 enum get_how {
 	GET_WHOLE = 0, /* bytes from offset on */

@@ -113,6 +113,7 @@ report(struct watcher *w, uint64_t now)
 {
 	struct core_stats s = core_stats(w->core);
 	char path[4200], temp[4210];
+	uint64_t limit, queued, instances;
 	struct json j;
 	const char *text;
 	size_t len;
@@ -130,6 +131,8 @@ report(struct watcher *w, uint64_t now)
 	json_uint(&j, "dirty", s.dirty);
 	json_uint(&j, "watches", watch_count(w->watch));
 	json_uint(&j, "unwatched", watch_polled(w->watch));
+	notify_limits(&limit, &queued, &instances);
+	json_uint(&j, "watch_limit", limit);
 	json_uint(&j, "events", s.events);
 	json_uint(&j, "overflows", s.overflows);
 	json_uint(&j, "hashed_bytes", s.hashed);

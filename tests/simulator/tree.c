@@ -654,6 +654,17 @@ tree_keep(struct tree *t, const char *stage, const char *kept)
 }
 
 int
+tree_stage_read(struct tree *t, const char *name, struct tfile **out)
+{
+	struct inode *i = in_dir(t->disk->stage, name);
+
+	*out = NULL;
+	if (gone(t, "stage open"))
+		return -EIO;
+	return i == NULL ? -ENOENT : file_new(t, i, false, out);
+}
+
+int
 tree_kept_open(struct tree *t, const char *kept, struct tfile **out)
 {
 	struct inode *i = in_dir(t->disk->kept, kept);
