@@ -101,6 +101,8 @@ fold(void *arg, const struct entry *e)
 	/* The watcher has hashed every file: nothing is uncertain any more. */
 	if (e->type == ENTRY_SCANNED && info->salvaged && info->size >= info->snapshot_end)
 		n->rehashed = true;
+	if (e->type == ENTRY_AWAIT && n->exchange != NULL)
+		exchange_await(n->exchange);
 	return index_fold(n->index, e);
 }
 

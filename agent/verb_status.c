@@ -10,7 +10,8 @@
 #include "agent/exchange.h"
 #include "agent/verbs.h"
 
-#define ANSWER_MS 10000  /* the watcher answers a barrier by then, or does not run */
+#define ANSWER_MS 10000 /* the watcher answers a barrier by then, or does not run */
+#define WATCHER_TEXT_BYTES 2048
 #define SUSPECT_MS 30000 /* no contact for longer: dead */
 
 /* ---- the barrier: everything closed until now is logged ---- */
@@ -88,20 +89,41 @@ verb_peers(struct request *q)
 
 /* What the watcher says of its scan, from RUN/watcher.json: three numbers. */
 static void
+read_watcher(const struct node *n, char text[WATCHER_TEXT_BYTES])
+{
+	char path[4200];
+	FILE *f;
+
+	text[0] = '\0';
+	snprintf(path, sizeof(path), "%s/watcher.json", n->conf->run);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return;
+	text[fread(text, 1, WATCHER_TEXT_BYTES - 1, f)] = '\0';
+	fclose(f);
+}
+
+/* Files that the watcher holds back: they went back to older versions all at once. */
+static uint64_t
+held_by_watcher(const struct node *n)
+{
+	char text[WATCHER_TEXT_BYTES];
+	const char *p;
+
+	read_watcher(n, text);
+	p = strstr(text, "\"held\":");
+	return p != NULL ? strtoull(p + 7, NULL, 10) : 0;
+}
+
+static void
 scan_object(const struct node *n, struct json *j)
 {
-	char path[4200], text[2048] = "";
+	char text[WATCHER_TEXT_BYTES];
 	bool running = false;
 	unsigned long long done = 0, total = 0;
 	const char *p;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/watcher.json", n->conf->run);
-	f = fopen(path, "re");
-	if (f != NULL) {
-		text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-		fclose(f);
-	}
+	read_watcher(n, text);
 	running = strstr(text, "\"running\":true") != NULL;
 	if ((p = strstr(text, "\"done\":")) != NULL)
 		done = strtoull(p + 7, NULL, 10);
@@ -185,7 +207,7 @@ status_row(struct request *q, const char *state)
 	json_uint(&j, "bytes", x->bytes);
 	json_uint(&j, "directories", x->dirs);
 	json_uint(&j, "pending", x->todo_count);
-	json_uint(&j, "held", dotset_count(&x->held));
+	json_uint(&j, "held", dotset_count(&x->held) + held_by_watcher(n));
 	json_double(&j, "lag_seconds", worst_lag(n), 3);
 	json_uint(&j, "errors", errors_total(n->errors));
 	json_uint(&j, "conflicts", x->conflicts);
@@ -216,7 +238,8 @@ verb_status(struct request *q)
 	if (!answered(q) && n->halted == 0 && n->now_ms - q->since_ms < ANSWER_MS)
 		return;
 	in_sync = answered(q) && n->index->todo_count == 0 && peers_complete(n) &&
-		  dotset_empty(&n->index->held) && frozen_origins(n->index) == 0;
+		  dotset_empty(&n->index->held) && held_by_watcher(n) == 0 &&
+		  frozen_origins(n->index) == 0;
 	status_row(q, n->halted != 0     ? "halted"
 		      : n->index->paused ? "paused"
 		      : in_sync          ? "ok"

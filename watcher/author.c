@@ -200,6 +200,32 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 	return AUTHOR_LOGGED;
 }
 
+/* Is what was deleted last at this path back? */
+static bool
+undeleted(const struct pathent *e, const struct record *state)
+{
+	const struct irec *w = index_winner(e);
+
+	return w != NULL && w->r->kind == KIND_ABSENT && w->r->size == state->size &&
+	       memcmp(w->r->hash, state->hash, sizeof(state->hash)) == 0;
+}
+
+bool
+author_revert(const struct author *a, const struct found *f)
+{
+	const struct pathent *e = index_find(a->index, f->path, f->len);
+
+	if (e == NULL || a->import || f->state.kind != KIND_FILE || f->moved ||
+	    index_echo(e, &f->state, f->state.owner_len > 0) != NULL)
+		return false;
+	if (e->shown == NULL)
+		return undeleted(e, &f->state);
+	if (e->shown->r->kind != KIND_FILE || record_same_content(e->shown->r, &f->state))
+		return false;
+	return f->state.mtime_ns < e->shown->r->mtime_ns ||
+	       index_kept_at(a->index, &f->state) != NULL;
+}
+
 enum verdict
 author_decide(struct author *a, const struct found *f, struct buf *batch, const char **why)
 {

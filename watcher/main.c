@@ -18,6 +18,7 @@
 #include "conf/lifelock.h"
 #include "conf/loop.h"
 #include "conf/random.h"
+#include "proto/hlc.h"
 #include "proto/path.h"
 #include "proto/walfile.h"
 #include "watcher/rehash.h"
@@ -28,6 +29,9 @@
 #define FIRST_EXCHANGE_MS                                                                          \
 	60000 /* a new node with peers waits so long for one of them before it takes its files on  \
 	       */
+#define AWAIT_MS 2000        /* at each start: so long for what the peers hold to be known */
+#define AWAIT_STALE_MS 10000 /* the same when this node, or its log, is from another time */
+#define STALE_MS 60000
 #define REPORT_MS 1000
 #define GUARD_MS 2000
 
@@ -57,6 +61,7 @@ struct watcher {
 	uint64_t started_ms, rescan_ms, report_ms, guard_ms;
 	uint64_t events, overflows;
 	bool salvaged; /* of the WAL records may be missing, and the files were not hashed since */
+	bool started;  /* the first look may be logged */
 	bool stopping, polled_told;
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
 };
@@ -236,6 +241,23 @@ may_log(void *arg)
 	return false;
 }
 
+/*
+ * The WAL may be an old copy, and the tree newer, with what others wrote and this log knows nothing
+ * of. So what was found at a start is logged only when the peers' records are known; then it is
+ * seen to be theirs. Without any peer it is logged a little later.
+ */
+static bool
+knows_peers(struct watcher *w)
+{
+	uint64_t waited = loop_now_ms(w->loop) - w->started_ms, last = hlc_ms(w->index->hlc);
+	bool stale = clock_wall_ms() > last + STALE_MS;
+
+	if (!w->started)
+		w->started = (rounds_await(w->rounds) && w->index->exchanged) ||
+			     waited >= (stale ? AWAIT_STALE_MS : AWAIT_MS);
+	return w->started;
+}
+
 /* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted
  * and not added again; and so does the first one with a salvaged WAL. */
 static bool
@@ -243,9 +265,10 @@ may_start(void *arg)
 {
 	struct watcher *w = arg;
 
-	if ((!w->author.import && !w->salvaged) ||
-	    (w->conf->peer_count == 0 && w->index->nmembers <= 1))
+	if (w->conf->peer_count == 0 && w->index->nmembers <= 1)
 		return true;
+	if (!w->author.import && !w->salvaged)
+		return knows_peers(w);
 	return w->index->exchanged || loop_now_ms(w->loop) - w->started_ms >= FIRST_EXCHANGE_MS;
 }
 
@@ -272,6 +295,7 @@ report(struct watcher *w, uint64_t now)
 			  ? w->index->files + w->index->dirs
 			  : scan_done_names(w->scan));
 	json_uint(&j, "pid", (uint64_t)getpid());
+	json_uint(&j, "held", rounds_held(w->rounds));
 	json_uint(&j, "dirty", dirty_count(w->dirty));
 	json_uint(&j, "watches", watch_count(w->watch));
 	json_uint(&j, "unwatched", watch_polled(w->watch));
@@ -355,6 +379,7 @@ turn(void *arg)
 		tell_polled(w);
 		rounds_scanned(w->rounds, scan_done_names(w->scan));
 	}
+	rounds_scanning(w->rounds, scan_running(w->scan));
 	hash_again(w, now);
 	watch_wal(w);
 	rounds_turn(w->rounds, now, clock_wall_ms(), clock_wall_ns());

@@ -18,6 +18,8 @@
 #define RETRY_LATER_MS 5 /* the agent is at work on the path */
 #define RETRY_ERROR_MS 5000
 #define RETRY_SPACE_MS 1000
+#define RETRY_SCAN_MS 100
+#define RETRY_HELD_MS 2000
 #define ANSWER_BYTES_MAX 60000
 
 enum lane_state { LANE_IDLE, LANE_TAKING, LANE_READY };
@@ -43,6 +45,12 @@ struct rounds {
 	uint64_t barrier, barrier_stamp;
 	uint64_t answer; /* put into the round under way */
 	bool scanned, rehashed;
+	bool scanning;
+	enum { AWAIT_NOT, AWAIT_PUT, AWAIT_DONE } await;
+	uint64_t reverts;  /* dirty names that went back to an older version */
+	uint64_t accepted; /* the index's, as of the last look */
+	bool accepting;    /* those that wait now may be logged */
+	bool told;
 	uint64_t scanned_stamp, scanned_files;
 	uint64_t hashed_bytes;
 };
@@ -216,12 +224,75 @@ append(struct rounds *r)
 }
 
 static void
+no_revert(struct rounds *r, struct dirty_name *n)
+{
+	r->reverts -= n->revert;
+	n->revert = false;
+	if (r->reverts == 0)
+		r->accepting = r->told = false;
+}
+
+static uint64_t
+revert_limit(const struct rounds *r)
+{
+	const struct settings *s = r->o.conf;
+	uint64_t part = r->o.index->files * s->max_delete_percent / 100;
+
+	return part > s->max_delete_count ? part : s->max_delete_count;
+}
+
+/* A whole tree that was restored from a backup must not roll everybody back. Is this name to wait?
+ */
+static bool
+hold_revert(struct rounds *r, struct take_item *it)
+{
+	struct dirty_name *n = it->name;
+
+	if (!author_revert(r->o.author, &it->found)) {
+		no_revert(r, n);
+		return false;
+	}
+	r->reverts += !n->revert;
+	n->revert = true;
+	if (r->o.index->accepted != r->accepted) {
+		r->accepted = r->o.index->accepted;
+		r->accepting = true;
+	}
+	if (r->accepting)
+		return false;
+	if (r->scanning || r->scanned) {
+		dirty_done(r->o.dirty, n, r->now_ms,
+			   "it went back to an older version: waits for the end of the scan",
+			   RETRY_SCAN_MS);
+		return true;
+	}
+	if (r->reverts <= revert_limit(r))
+		return false;
+	if (!r->told)
+		LOG(r->o.log, LOG_ERROR, "guard.held",
+		    "unlikely many files went back to older versions: was a backup restored? They "
+		    "are held; if it is meant, say `mimeo resume --accept-deletes`",
+		    log_u("files", r->reverts), log_u("limit", revert_limit(r)));
+	r->told = true;
+	dirty_done(r->o.dirty, n, r->now_ms,
+		   "held: one of many that went back to older versions; `mimeo resume "
+		   "--accept-deletes` logs them",
+		   RETRY_HELD_MS);
+	return true;
+}
+
+static void
 item_decide(struct rounds *r, struct take_item *it)
 {
 	const char *why = NULL;
 	enum verdict v;
 
+	if (!it->unchanged && hold_revert(r, it)) {
+		it->name = NULL;
+		return;
+	}
 	if (it->unchanged) {
+		no_revert(r, it->name);
 		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
 		it->name = NULL;
 		return;
@@ -235,6 +306,7 @@ item_decide(struct rounds *r, struct take_item *it)
 		    log_b("path", it->found.path, it->found.len));
 		dirty_done(r->o.dirty, it->name, r->now_ms, why, RETRY_ERROR_MS);
 	} else {
+		no_revert(r, it->name);
 		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
 		if (it->found.sig.provisional && it->found.state.kind == KIND_FILE)
 			(void)!dirty_add(r->o.dirty, it->found.path, it->found.len, r->now_ms);
@@ -386,8 +458,12 @@ decide(struct rounds *r)
 	}
 	if (r->dead || r->not_before_ms > r->now_ms)
 		return;
+	if (r->await == AWAIT_PUT)
+		wal_put(&r->batch, &(struct entry){.type = ENTRY_AWAIT, .num = r->wall_ms});
 	end_scan(r);
 	answer_barrier(r);
+	if (r->await == AWAIT_PUT)
+		r->await = AWAIT_DONE;
 	(void)append(r);
 }
 
@@ -452,7 +528,7 @@ lock_done(struct work_job *j)
 static bool
 wants_commit(const struct rounds *r)
 {
-	if (r->poked)
+	if (r->poked || r->await == AWAIT_PUT)
 		return true;
 	if (r->now_ms < r->not_before_ms)
 		return false;
@@ -511,6 +587,26 @@ rounds_rehashed(struct rounds *r, uint64_t files)
 }
 
 void
+rounds_scanning(struct rounds *r, bool scanning)
+{
+	r->scanning = scanning;
+}
+
+uint64_t
+rounds_held(const struct rounds *r)
+{
+	return r->told ? r->reverts : 0;
+}
+
+bool
+rounds_await(struct rounds *r)
+{
+	if (r->await == AWAIT_NOT)
+		r->await = AWAIT_PUT;
+	return r->await == AWAIT_DONE;
+}
+
+void
 rounds_conf(struct rounds *r, const struct settings *conf)
 {
 	r->o.conf = conf;
@@ -556,6 +652,7 @@ rounds_new(const struct rounds_opts *o)
 		return NULL;
 	}
 	r->small->r = r->large->r = r;
+	r->accepted = o->index->accepted;
 	return r;
 }
 
