@@ -100,7 +100,10 @@ put_record(struct author *a, const struct pathent *e, const struct found *f, str
 	r.dot = (struct dot){a->origin, ++a->seq};
 	r.op = op_of(e, &f->state);
 	r.flags = f->moved ? RECORD_MOVED : 0;
-	r.ctx = e->actx;
+	/* What a first scan finds where nothing is shown was there before anything was applied: it
+	 * supersedes nothing, above all no delete. */
+	if (!a->import || e->shown != NULL || e->shown_dir)
+		r.ctx = e->actx;
 	if (r.kind == KIND_ABSENT)
 		describe_absent(e, &r);
 	else if (a->import)

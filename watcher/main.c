@@ -269,7 +269,8 @@ may_start(void *arg)
 		return true;
 	if (!w->author.import && !w->salvaged)
 		return knows_peers(w);
-	return w->index->exchanged || loop_now_ms(w->loop) - w->started_ms >= FIRST_EXCHANGE_MS;
+	return (rounds_await(w->rounds) && w->index->exchanged) ||
+	       loop_now_ms(w->loop) - w->started_ms >= FIRST_EXCHANGE_MS;
 }
 
 /* ---- one turn ---- */
@@ -527,6 +528,24 @@ open_watching(struct watcher *w)
 	return 0;
 }
 
+/* Is the WAL an old copy: did the tree see one that knew more? What differs from it then is not
+ * news: it ranks below all that the others have. Over once a scan was logged since. */
+static bool
+from_backup(struct watcher *w)
+{
+	const struct wal_info *i = wal_info(w->wal);
+	struct tree_log here = {.store = i->store, .generation = i->generation, .size = i->size},
+			seen;
+
+	if (tree_log_read(w->conf->work, &seen) < 0 || !tree_log_newer(&seen, &here) ||
+	    (int64_t)w->index->scanned_ms > seen.when_ms)
+		return false;
+	LOG(w->log, LOG_WARN, "start.backup",
+	    "the WAL is an older copy than the one the tree has seen: what differs is taken on as "
+	    "in a first scan");
+	return true;
+}
+
 static int
 open_all(struct watcher *w)
 {
@@ -551,7 +570,7 @@ open_all(struct watcher *w)
 				    .store = wal_info(w->wal)->store,
 				    .next_origin = random_u64(),
 				    .hlc = w->index->hlc_own,
-				    .import = w->index->scanned_ms == 0,
+				    .import = w->index->scanned_ms == 0 || from_backup(w),
 				    .immutable = w->conf->immutable};
 	if (w->index->barrier > w->index->answered)
 		rounds_barrier(w->rounds, w->index->barrier);

@@ -252,6 +252,8 @@ hold_revert(struct rounds *r, struct take_item *it)
 		no_revert(r, n);
 		return false;
 	}
+	if (!n->revert && !r->scanning && !r->scanned)
+		return false; /* it happened while we watched */
 	r->reverts += !n->revert;
 	n->revert = true;
 	if (r->o.index->accepted != r->accepted) {
