@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -221,6 +222,7 @@ tree_sync_kept(struct tree *t)
 /* ---- how far the log had come ---- */
 
 #define LOG_FILE "log"
+#define LOG_START "mimeo 1 "
 #define LOG_LINE_BYTES                                                                             \
 	80 /* always written in full: a shorter one would leave a tail of the last                 \
 	    */
@@ -228,15 +230,19 @@ tree_sync_kept(struct tree *t)
 static int
 log_parse(int fd, struct tree_log *log)
 {
-	char text[LOG_LINE_BYTES + 1];
+	char text[LOG_LINE_BYTES + 1], *p;
 	struct stat st;
 	ssize_t n = pread(fd, text, LOG_LINE_BYTES, 0);
 
 	if (n < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	text[n] = '\0';
-	if (sscanf(text, "mimeo 1 %" SCNx64 " %" SCNu64 " %" SCNu64, &log->store, &log->generation,
-		   &log->size) != 3)
+	if (strncmp(text, LOG_START, strlen(LOG_START)) != 0)
+		return -EBADMSG;
+	log->store = strtoull(text + strlen(LOG_START), &p, 16);
+	log->generation = strtoull(p, &p, 10);
+	log->size = strtoull(p, &p, 10);
+	if (*p != ' ' || log->generation == 0 || log->size == 0)
 		return -EBADMSG;
 	log->when_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
 	return 0;
@@ -283,8 +289,8 @@ tree_log_write(struct tree *t, const struct tree_log *log)
 		return 0;
 	}
 	memset(text, ' ', sizeof(text));
-	r = snprintf(text, sizeof(text), "mimeo 1 %016" PRIx64 " %" PRIu64 " %" PRIu64, log->store,
-		     log->generation, log->size);
+	r = snprintf(text, sizeof(text), LOG_START "%016" PRIx64 " %" PRIu64 " %" PRIu64,
+		     log->store, log->generation, log->size);
 	text[r] = ' ';
 	text[LOG_LINE_BYTES - 1] = '\n';
 	r = pwrite(fd, text, LOG_LINE_BYTES, 0) == LOG_LINE_BYTES ? 0 : -EIO;
