@@ -357,7 +357,7 @@ brake_ask(struct brake *b, const struct irec *tomb, uint64_t *retry_ms)
 	quiet = d->who->came_ms + BRAKE_QUIET_MS;
 	late = d->came_ms + BRAKE_DELAY_MS;
 	*retry_ms = quiet < late ? quiet : late;
-	if (d->who->count <= BRAKE_FREE || d->who->count <= max / 10 || b->n->now_ms >= *retry_ms)
+	if (d->who->count <= max / 10 || b->n->now_ms >= *retry_ms)
 		return BRAKE_GO;
 	return BRAKE_WAIT;
 }

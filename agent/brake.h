@@ -19,7 +19,6 @@
 #define BRAKE_WINDOW_MS (10ull * 60 * 1000)
 #define BRAKE_QUIET_MS 500  /* a burst has ended when nothing came for so long */
 #define BRAKE_DELAY_MS 3000 /* the longest that one delete waits for that */
-#define BRAKE_FREE 10       /* that many never wait */
 #define BRAKE_SAME_LOOK 256 /* paths with the same content that are looked at for a live one */
 #define BRAKE_ENTRIES_MAX                                                                          \
 	2000000 /* beyond it a delete that is not held already is held at once                     \

@@ -111,6 +111,8 @@ struct peer *exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *a
 void exchange_durable(struct exchange *x, uint64_t lsn);
 void exchange_tick(struct exchange *x);
 uint64_t exchange_deadline(const struct exchange *x);
+/* The watcher wants to know when all that some peer holds is known here. */
+void exchange_await(struct exchange *x);
 /* A record was folded; own: this node's watcher wrote it. */
 void exchange_record(struct exchange *x, const struct record *r, bool own);
 void exchange_member(struct exchange *x, const struct member *m);

@@ -358,7 +358,8 @@ write_table(const struct settings *c, const struct member *m, size_t n, char *er
 	int r;
 
 	for (size_t i = 0; i < n; i++) {
-		const char *const parts[] = {LINE_VERSION " ",
+		const char *const parts[] = {LINE_VERSION,
+					     " ",
 					     m[i].name,
 					     " ",
 					     m[i].address[0] != '\0' ? m[i].address : "-",

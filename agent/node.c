@@ -131,6 +131,8 @@ fold(void *arg, const struct entry *e)
 	/* The watcher has hashed every file: nothing is uncertain any more. */
 	if (e->type == ENTRY_SCANNED && info->salvaged && info->size >= info->snapshot_end)
 		n->rehashed = true;
+	if (e->type == ENTRY_AWAIT && n->exchange != NULL)
+		exchange_await(n->exchange);
 	return index_fold(n->index, e);
 }
 
@@ -269,11 +271,30 @@ node_open(const struct node_opts *o, struct node **out)
 	return 0;
 }
 
+#define NOTE_MS 1000 /* so often the tree's own note of the WAL is renewed, if it grew */
+
+/* So that a WAL that comes from a backup is seen to be older than the tree. */
+static void
+note_log(struct node *n, bool now)
+{
+	const struct wal_info *i = wal_info(n->wal);
+	struct tree_log log = {.store = i->store, .generation = i->generation, .size = i->size};
+
+	if (n->noted_size == i->size || (!now && n->now_ms < n->noted_ms + NOTE_MS) ||
+	    n->halted != 0 || !commit_idle(n->commit))
+		return;
+	n->noted_ms = n->now_ms;
+	n->noted_size = i->size;
+	(void)!tree_log_write(n->tree, &log);
+}
+
 void
 node_close(struct node *n)
 {
 	if (n == NULL)
 		return;
+	if (n->commit != NULL && n->wal != NULL)
+		note_log(n, true);
 	exchange_free(n->exchange);
 	merge_free(n->merge);
 	scrub_free(n->scrub);
@@ -312,6 +333,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	commit_tick(n->commit, now_ms);
 	fetch_tick(n->fetch);
 	end_salvage(n);
+	note_log(n, false);
 	brake_tick(n->brake);
 	apply_tick(n->apply);
 	store_tick(n->kept);

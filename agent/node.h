@@ -55,10 +55,11 @@ struct node {
 	struct counts counts;           /* since the start, for the metrics */
 	uint64_t now_ms;
 	uint64_t wall_ms;
-	uint64_t seed;  /* random numbers: node_random */
-	uint64_t store; /* this store's id */
-	bool rehashed;  /* after a salvage: the watcher has hashed every file */
-	int halted;     /* 0, or a negative errno of the root guard: nothing is applied */
+	uint64_t seed;                 /* random numbers: node_random */
+	uint64_t store;                /* this store's id */
+	uint64_t noted_size, noted_ms; /* of the WAL: what tree_log_write was told, and when */
+	bool rehashed;                 /* after a salvage: the watcher has hashed every file */
+	int halted; /* 0, or a negative errno of the root guard: nothing is applied */
 	char halt_text[256];
 	void *arg;                                             /* of the callbacks below */
 	void (*fatal)(void *arg, const char *what, int error); /* fail stop */

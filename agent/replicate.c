@@ -399,6 +399,12 @@ tell_exchanged(struct link *l)
 }
 
 void
+exchange_await(struct exchange *x)
+{
+	x->exchanged = false;
+}
+
+void
 link_pump(struct link *l)
 {
 	struct exchange *x = l->x;

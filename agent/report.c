@@ -53,6 +53,7 @@ report_read(const char *run, uint64_t wall_ms, struct report *out)
 	out->scan_done = number(text, "done");
 	out->scan_total = number(text, "total");
 	out->dirty = number(text, "dirty");
+	out->held = number(text, "held");
 	out->watches = number(text, "watches");
 	out->watch_limit = number(text, "watch_limit");
 	out->unwatched = number(text, "unwatched");

@@ -14,6 +14,7 @@ struct report {
 	bool scan_running;
 	uint64_t scan_done, scan_total;           /* names */
 	uint64_t dirty;                           /* names that wait to be looked at */
+	uint64_t held;                            /* files that went back to older versions */
 	uint64_t watches, watch_limit, unwatched; /* directories; the limit is the user's */
 	uint64_t events, overflows, hashed_bytes;
 };

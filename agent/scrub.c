@@ -360,16 +360,16 @@ static void
 remember_last(struct scrub *s)
 {
 	struct node *n = s->n;
-	unsigned long long ms = 0;
-	char path[4200];
+	uint64_t ms = 0;
+	char path[4200], text[32];
 	uint64_t since;
 	FILE *f;
 
 	done_file(s, path);
 	f = fopen(path, "re");
 	if (f != NULL) {
-		if (fscanf(f, "%llu", &ms) != 1)
-			ms = 0;
+		if (fgets(text, sizeof(text), f) != NULL)
+			ms = strtoull(text, NULL, 10);
 		(void)fclose(f);
 	}
 	/* One that never ended, or at a time that is still to come, counts as due. */

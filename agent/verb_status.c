@@ -87,6 +87,16 @@ verb_peers(struct request *q)
 
 /* ---- status ---- */
 
+/* Files that the watcher holds back: they went back to older versions all at once. */
+static uint64_t
+held_by_watcher(const struct node *n)
+{
+	struct report r;
+
+	report_read(n->conf->run, n->wall_ms, &r);
+	return r.held;
+}
+
 static void
 scan_object(const struct node *n, struct json *j)
 {
@@ -153,7 +163,8 @@ static bool
 in_sync(const struct node *n, bool watcher)
 {
 	return watcher && n->index->todo_count == 0 && peers_complete(n) &&
-	       dotset_empty(&n->index->held) && frozen_origins(n->index) == 0;
+	       dotset_empty(&n->index->held) && held_by_watcher(n) == 0 &&
+	       frozen_origins(n->index) == 0;
 }
 
 const char *
@@ -185,7 +196,7 @@ verb_status_json(const struct node *n, bool watcher, struct json *j)
 	json_uint(j, "bytes", x->bytes);
 	json_uint(j, "directories", x->dirs);
 	json_uint(j, "pending", x->todo_count);
-	json_uint(j, "held", dotset_count(&x->held));
+	json_uint(j, "held", dotset_count(&x->held) + held_by_watcher(n));
 	json_double(j, "lag_seconds", worst_lag(n), 3);
 	json_uint(j, "errors", errors_total(n->errors));
 	json_uint(j, "conflicts", x->conflicts);

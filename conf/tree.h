@@ -177,6 +177,21 @@ NODISCARD int tree_kept_rename(struct tree *t, const char *from, const char *to)
 NODISCARD int tree_kept_unlink(struct tree *t, const char *kept);
 NODISCARD int tree_kept_list(struct tree *t, int (*cb)(void *arg, const char *name), void *arg);
 
+/*
+ * How far the log had come when the tree was last changed under it: WORK/log, one line. Never goes
+ * back for the same store, so that a log that is an old copy is seen to be one. Not synced: after a
+ * power cut it may be older than it was.
+ */
+struct tree_log {
+	uint64_t store, generation, size;
+	int64_t when_ms; /* reading: when it was written, wall clock */
+};
+NODISCARD int tree_log_write(struct tree *t, const struct tree_log *log);
+/* -ENOENT: there is none; -EBADMSG: not one. */
+NODISCARD int tree_log_read(const char *work, struct tree_log *log);
+/* Did the log that a was taken of know more than the one that b is about? */
+bool tree_log_newer(const struct tree_log *a, const struct tree_log *b);
+
 /* Free bytes and inodes for an unprivileged writer on the work file system. */
 NODISCARD int tree_space(struct tree *t, uint64_t *bytes, uint64_t *inodes);
 

@@ -5,6 +5,10 @@
 #include "conf/tree_internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -238,4 +242,83 @@ int
 tree_sync_kept(struct tree *t)
 {
 	return tree_fsync(t->kept);
+}
+
+/* ---- how far the log had come ---- */
+
+#define LOG_FILE "log"
+#define LOG_START "mimeo 1 "
+#define LOG_LINE_BYTES                                                                             \
+	80 /* always written in full: a shorter one would leave a tail of the last                 \
+	    */
+
+static int
+log_parse(int fd, struct tree_log *log)
+{
+	char text[LOG_LINE_BYTES + 1], *p;
+	struct stat st;
+	ssize_t n = pread(fd, text, LOG_LINE_BYTES, 0);
+
+	if (n < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	text[n] = '\0';
+	if (strncmp(text, LOG_START, strlen(LOG_START)) != 0)
+		return -EBADMSG;
+	log->store = strtoull(text + strlen(LOG_START), &p, 16);
+	log->generation = strtoull(p, &p, 10);
+	log->size = strtoull(p, &p, 10);
+	if (*p != ' ' || log->generation == 0 || log->size == 0)
+		return -EBADMSG;
+	log->when_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+	return 0;
+}
+
+int
+tree_log_read(const char *work, struct tree_log *log)
+{
+	char path[PATH_MAX];
+	int fd, r;
+
+	*log = (struct tree_log){0};
+	if ((size_t)snprintf(path, sizeof(path), "%s/" LOG_FILE, work) >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = log_parse(fd, log);
+	close(fd);
+	return r;
+}
+
+bool
+tree_log_newer(const struct tree_log *a, const struct tree_log *b)
+{
+	if (a->store != b->store)
+		return false;
+	return a->generation > b->generation ||
+	       (a->generation == b->generation && a->size > b->size);
+}
+
+int
+tree_log_write(struct tree *t, const struct tree_log *log)
+{
+	char text[LOG_LINE_BYTES + 1];
+	struct tree_log old;
+	int fd = tree_openat(t->work, LOG_FILE, O_RDWR | O_CREAT | O_NOFOLLOW, 0600), r;
+
+	if (fd < 0)
+		return fd;
+	r = log_parse(fd, &old);
+	if (r == 0 && tree_log_newer(&old, log)) {
+		close(fd);
+		return 0;
+	}
+	memset(text, ' ', sizeof(text));
+	r = snprintf(text, sizeof(text), LOG_START "%016" PRIx64 " %" PRIu64 " %" PRIu64,
+		     log->store, log->generation, log->size);
+	text[r] = ' ';
+	text[LOG_LINE_BYTES - 1] = '\n';
+	r = pwrite(fd, text, LOG_LINE_BYTES, 0) == LOG_LINE_BYTES ? 0 : -EIO;
+	close(fd);
+	return r;
 }

@@ -56,8 +56,11 @@ enum entry_type {
 	ENTRY_ALTERED = 22,
 	/* A, C: num = origin: one dot of it named two records; nothing more is taken of it. */
 	ENTRY_FROZEN = 23,
+	/* W: num = wall ms: it logs nothing before the agent says by a VECTOR that it knows what
+	 * some peer holds. */
+	ENTRY_AWAIT = 24,
 };
-#define ENTRY_TYPE_MAX 23
+#define ENTRY_TYPE_MAX 24
 
 /* ENTRY_INTENT, what is about to happen. */
 enum entry_action {

@@ -965,6 +965,23 @@ index_kept_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES],
 	return map_find(&x->kept_content, content_hash(hash), kept_content_match, &k);
 }
 
+static bool
+kept_at_match(const void *item, const void *key)
+{
+	const struct kept *k = item;
+	const struct record *r = key;
+
+	return k->r->kind == KIND_FILE && k->r->size == r->size &&
+	       memcmp(k->r->hash, r->hash, RECORD_HASH_BYTES) == 0 &&
+	       k->r->path_len == r->path_len && memcmp(k->r->path, r->path, r->path_len) == 0;
+}
+
+struct kept *
+index_kept_at(const struct index *x, const struct record *r)
+{
+	return map_find(&x->kept_content, content_hash(r->hash), kept_at_match, r);
+}
+
 bool
 index_kept_conflict(const struct index *x, const struct kept *k)
 {
@@ -1047,9 +1064,19 @@ fold_barrier(struct index *x, const struct entry *n)
 	return 0;
 }
 
+static int
+fold_held(struct index *x, const struct entry *n, bool resumed)
+{
+	x->accepted += resumed && dotset_empty(&n->set);
+	return dotset_copy(&x->held, &n->set);
+}
+
 int
 index_fold(struct index *x, const struct entry *e)
 {
+	bool resumed = x->resumed;
+
+	x->resumed = false;
 	switch ((enum entry_type)e->type) {
 	case ENTRY_ORIGIN:
 		return fold_origin(x, e);
@@ -1070,7 +1097,7 @@ index_fold(struct index *x, const struct entry *e)
 	case ENTRY_FLOOR:
 		return dotset_join(&x->floor, &e->set);
 	case ENTRY_HELD:
-		return dotset_copy(&x->held, &e->set);
+		return fold_held(x, e, resumed);
 	case ENTRY_MEMBER:
 		return fold_member(x, e);
 	case ENTRY_KEPT:
@@ -1094,9 +1121,13 @@ index_fold(struct index *x, const struct entry *e)
 		return 0;
 	case ENTRY_PAUSE:
 		x->paused = e->num != 0;
+		x->resumed = e->num == 0;
 		return 0;
 	case ENTRY_ALTERED:
 		return fold_altered(x, e);
+	case ENTRY_AWAIT:
+		x->exchanged = false;
+		return 0;
 	case ENTRY_FROZEN:
 		fold_frozen(x, e);
 		return 0;

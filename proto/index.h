@@ -109,6 +109,8 @@ struct index {
 	uint64_t kept_bytes, kept_files;
 	size_t todo_count;
 	bool paused;
+	bool resumed;      /* the last entry was PAUSE 0 */
+	uint64_t accepted; /* how often a person agreed to what is held */
 	bool exchanged; /* some peer's UPTO was joined, or the WAL says so: what the cluster has is
 			   known here */
 	struct irec *log_first, *log_last;
@@ -194,6 +196,8 @@ struct pathent *index_content(const struct index *x, const uint8_t hash[RECORD_H
 struct kept *index_kept(const struct index *x, struct dot dot);
 struct kept *index_kept_content(const struct index *x, const uint8_t hash[RECORD_HASH_BYTES],
 				uint64_t size);
+/* A kept version of just that path and content. */
+struct kept *index_kept_at(const struct index *x, const struct record *r);
 /* Is that kept version a conflict: is its dot still a head that is not shown (or was it never
  * logged)? */
 bool index_kept_conflict(const struct index *x, const struct kept *k);

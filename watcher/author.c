@@ -111,7 +111,10 @@ put_record(struct author *a, const struct pathent *e, const struct found *f, str
 	r.dot = (struct dot){a->origin, ++a->seq};
 	r.op = op_of(e, &f->state);
 	r.flags = f->moved ? RECORD_MOVED : 0;
-	r.ctx = e->actx;
+	/* What a first scan finds where nothing is shown was there before anything was applied: it
+	 * supersedes nothing, above all no delete. */
+	if (!a->import || e->shown != NULL || e->shown_dir)
+		r.ctx = e->actx;
 	if (r.kind == KIND_ABSENT)
 		describe_absent(e, &r);
 	else if (a->import)
@@ -209,6 +212,32 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 	}
 	put_record(a, e, f, batch);
 	return AUTHOR_LOGGED;
+}
+
+/* Is what was deleted last at this path back? */
+static bool
+undeleted(const struct pathent *e, const struct record *state)
+{
+	const struct irec *w = index_winner(e);
+
+	return w != NULL && w->r->kind == KIND_ABSENT && w->r->size == state->size &&
+	       memcmp(w->r->hash, state->hash, sizeof(state->hash)) == 0;
+}
+
+bool
+author_revert(const struct author *a, const struct found *f)
+{
+	const struct pathent *e = index_find(a->index, f->path, f->len);
+
+	if (e == NULL || a->import || f->state.kind != KIND_FILE || f->moved ||
+	    index_echo(a->index, e, &f->state, f->state.owner_len > 0) != NULL)
+		return false;
+	if (e->shown == NULL)
+		return undeleted(e, &f->state);
+	if (e->shown->r->kind != KIND_FILE || record_same_content(e->shown->r, &f->state))
+		return false;
+	return f->state.mtime_ns < e->shown->r->mtime_ns ||
+	       index_kept_at(a->index, &f->state) != NULL;
 }
 
 enum verdict

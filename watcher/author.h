@@ -58,6 +58,9 @@ enum verdict {
  */
 enum verdict author_decide(struct author *a, const struct found *f, struct buf *batch,
 			   const char **why);
+/* Did the path go back to an older version: an older file than the one shown, one that is in the
+ * store, or one that was deleted? A person may do that, and so does a backup. */
+bool author_revert(const struct author *a, const struct found *f);
 /* Is it HH/HASH/NAME with HASH the SHA-256 in hex? */
 bool author_addressed(const uint8_t *path, size_t len, uint8_t hash[RECORD_HASH_BYTES]);
 

@@ -29,10 +29,11 @@ struct core {
 	struct rounds *rounds;
 	struct rehash *rehash; /* after a salvage, until all is hashed; else NULL */
 	struct author author;
-	uint64_t now_ms, started_ms, rescan_ms, guard_ms;
+	uint64_t now_ms, wall_ms, started_ms, rescan_ms, guard_ms;
 	struct backoff unsure;
 	uint64_t events, overflows;
 	bool salvaged; /* of the WAL records may be missing, and the files were not hashed since */
+	bool started;  /* the first look may be logged */
 	bool stopped;
 	char err[4096];
 };
@@ -236,6 +237,23 @@ may_log(void *arg)
 	return false;
 }
 
+/*
+ * The WAL may be an old copy, and the tree newer, with what others wrote and this log knows nothing
+ * of. So what was found at a start is logged only when the peers' records are known; then it is
+ * seen to be theirs. Without any peer it is logged a little later.
+ */
+static bool
+knows_peers(struct core *c)
+{
+	uint64_t waited = c->now_ms - c->started_ms, last = hlc_ms(c->index->hlc);
+	bool stale = c->wall_ms > last + CORE_STALE_MS;
+
+	if (!c->started)
+		c->started = (rounds_await(c->rounds) && c->index->exchanged) ||
+			     waited >= (stale ? CORE_AWAIT_STALE_MS : CORE_AWAIT_MS);
+	return c->started;
+}
+
 /* With peers, a first scan waits for one complete exchange, so that what the cluster has is adopted
  * and not added again; and so does the first one with a salvaged WAL. */
 static bool
@@ -243,10 +261,12 @@ may_start(void *arg)
 {
 	struct core *c = arg;
 
-	if ((!c->author.import && !c->salvaged) ||
-	    (c->o.conf->peer_count == 0 && c->index->nmembers <= 1))
+	if (c->o.conf->peer_count == 0 && c->index->nmembers <= 1)
 		return true;
-	return c->index->exchanged || c->now_ms - c->started_ms >= CORE_FIRST_EXCHANGE_MS;
+	if (!c->author.import && !c->salvaged)
+		return knows_peers(c);
+	return (rounds_await(c->rounds) && c->index->exchanged) ||
+	       c->now_ms - c->started_ms >= CORE_FIRST_EXCHANGE_MS;
 }
 
 /* ---- one turn ---- */
@@ -283,6 +303,7 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 	bool more;
 
 	c->now_ms = now_ms;
+	c->wall_ms = wall_ms;
 	if (c->stopped)
 		return UINT64_MAX;
 	if (now_ms >= c->guard_ms) {
@@ -302,6 +323,7 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 			backoff_reset(&c->unsure);
 		rounds_scanned(c->rounds, scan_done_names(c->scan));
 	}
+	rounds_scanning(c->rounds, scan_running(c->scan));
 	hash_again(c);
 	rounds_turn(c->rounds, now_ms, wall_ms, wall_ns);
 	at = rounds_deadline(c->rounds);
@@ -332,6 +354,7 @@ core_stats(const struct core *c)
 		.files = c->index->files,
 		.done = scan_done_names(c->scan),
 		.dirty = dirty_count(c->dirty),
+		.held = rounds_held(c->rounds),
 		.events = c->events,
 		.overflows = c->overflows,
 		.hashed = rounds_hashed_bytes(c->rounds),
@@ -385,6 +408,23 @@ make_parts(struct core *c)
 	return c->rounds != NULL ? 0 : -ENOMEM;
 }
 
+/* Is the WAL an old copy: did the tree see one that knew more? What differs from it then is not
+ * news: it ranks below all that the others have. Over once a scan was logged since. */
+static bool
+from_backup(struct core *c)
+{
+	const struct wal_info *i = wal_info(c->wal);
+	struct tree_log here = {.store = i->store, .generation = i->generation, .size = i->size};
+
+	if (c->o.seen.store == 0 || !tree_log_newer(&c->o.seen, &here) ||
+	    (int64_t)c->index->scanned_ms > c->o.seen.when_ms)
+		return false;
+	LOG(c->o.log, LOG_WARN, "start.backup",
+	    "the WAL is an older copy than the one the tree has seen: what differs is taken on as "
+	    "in a first scan");
+	return true;
+}
+
 static void
 begin(struct core *c)
 {
@@ -398,7 +438,7 @@ begin(struct core *c)
 				    .random = c->o.random,
 				    .random_arg = c->o.arg,
 				    .hlc = hlc_seen(0, c->index->hlc_own, c->o.wall_ms),
-				    .import = c->index->scanned_ms == 0,
+				    .import = c->index->scanned_ms == 0 || from_backup(c),
 				    .immutable = c->o.conf->immutable};
 	if (c->index->barrier > c->index->answered)
 		rounds_barrier(c->rounds, c->index->barrier);
@@ -421,6 +461,7 @@ core_open(const struct core_opts *o, struct core **out)
 	c->o = *o;
 	c->ignore = o->conf->ignore;
 	c->now_ms = c->started_ms = c->rescan_ms = o->now_ms;
+	c->wall_ms = o->wall_ms;
 	backoff_init(&c->unsure, UNSURE_MS, (uint32_t)o->conf->rescan_ms, o->seed);
 	r = open_wal(c);
 	if (r == 0)

@@ -14,6 +14,10 @@
 
 /* A new node with peers waits so long for one of them before it takes its own files on. */
 #define CORE_FIRST_EXCHANGE_MS 60000
+#define CORE_AWAIT_MS 2000 /* at each start: so long for what the peers hold to be known */
+/* The same when this node, or its log, is from another time: its newest record is so old. */
+#define CORE_AWAIT_STALE_MS 10000
+#define CORE_STALE_MS 60000
 #define CORE_GUARD_MS 2000 /* how often the root is looked at */
 
 struct core;
@@ -32,6 +36,7 @@ struct core_opts {
 	struct watch *watch;
 	uint64_t seed; /* random: hash tables */
 	uint64_t now_ms, wall_ms;
+	struct tree_log seen; /* how far the log had come that the tree saw; zero: not known */
 	void *arg;
 	uint64_t (*random)(void *arg); /* this run's origin, should it have something to say */
 	void (*fatal)(void *arg, const char *what, int error);
@@ -43,6 +48,7 @@ struct core_stats {
 	uint64_t done;       /* names that the scan has looked at */
 	uint64_t total;      /* names that it may have to look at */
 	uint64_t dirty;      /* names to look at */
+	uint64_t held;       /* files that went back to older versions all at once */
 	uint64_t events;     /* that came */
 	uint64_t overflows;  /* of the kernel's queue */
 	uint64_t hashed;     /* bytes */

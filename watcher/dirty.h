@@ -27,6 +27,7 @@ struct dirty_name {
 	bool waiting; /* in the set as something to look at (else only remembered for settle) */
 	bool in_hand; /* taken by a batch */
 	bool again;   /* changed while it was in hand */
+	bool revert;  /* counted as one that went back to an older version */
 	bool force;   /* hash it, whatever its signature says */
 	struct dirty_name *prev, *next;
 	uint16_t len;

@@ -129,6 +129,7 @@ report(struct watcher *w, uint64_t now)
 	json_uint(&j, "total", s.total);
 	json_uint(&j, "pid", (uint64_t)getpid());
 	json_uint(&j, "dirty", s.dirty);
+	json_uint(&j, "held", s.held);
 	json_uint(&j, "watches", watch_count(w->watch));
 	json_uint(&j, "unwatched", watch_polled(w->watch));
 	notify_limits(&limit, &queued, &instances);
@@ -298,6 +299,8 @@ open_core(struct watcher *w)
 			      .halted = on_halted};
 	int r;
 
+	if (tree_log_read(w->conf->work, &o.seen) < 0)
+		o.seen = (struct tree_log){0};
 	watch_wal(w); /* before it is read: what comes after is told */
 	r = core_open(&o, &w->core);
 	if (r < 0)

@@ -19,6 +19,8 @@
 #define RETRY_ECHO_MS 100
 #define RETRY_ERROR_MS 5000
 #define RETRY_SPACE_MS 1000
+#define RETRY_SCAN_MS 100
+#define RETRY_HELD_MS 2000
 #define ANSWER_BYTES_MAX 60000
 
 enum lane_state { LANE_IDLE, LANE_TAKING, LANE_READY };
@@ -46,6 +48,12 @@ struct rounds {
 	uint64_t barrier, barrier_stamp;
 	uint64_t answer; /* put into the round under way */
 	bool scanned, rehashed;
+	bool scanning;
+	enum { AWAIT_NOT, AWAIT_PUT, AWAIT_DONE } await;
+	uint64_t reverts;  /* dirty names that went back to an older version */
+	uint64_t accepted; /* the index's, as of the last look */
+	bool accepting;    /* those that wait now may be logged */
+	bool told;
 	uint64_t scanned_stamp, scanned_files;
 	uint64_t hashed_bytes;
 	struct sig linked[TAKE_BATCH_MAX]; /* of files with several names, logged in this round */
@@ -243,12 +251,77 @@ append(struct rounds *r)
 }
 
 static void
+no_revert(struct rounds *r, struct dirty_name *n)
+{
+	r->reverts -= n->revert;
+	n->revert = false;
+	if (r->reverts == 0)
+		r->accepting = r->told = false;
+}
+
+static uint64_t
+revert_limit(const struct rounds *r)
+{
+	const struct settings *s = r->o.conf;
+	uint64_t part = r->o.index->files * s->max_delete_percent / 100;
+
+	return part > s->max_delete_count ? part : s->max_delete_count;
+}
+
+/* A whole tree that was restored from a backup must not roll everybody back. Is this name to wait?
+ */
+static bool
+hold_revert(struct rounds *r, struct take_item *it)
+{
+	struct dirty_name *n = it->name;
+
+	if (!author_revert(r->o.author, &it->found)) {
+		no_revert(r, n);
+		return false;
+	}
+	if (!n->revert && !r->scanning && !r->scanned)
+		return false; /* it happened while we watched */
+	r->reverts += !n->revert;
+	n->revert = true;
+	if (r->o.index->accepted != r->accepted) {
+		r->accepted = r->o.index->accepted;
+		r->accepting = true;
+	}
+	if (r->accepting)
+		return false;
+	if (r->scanning || r->scanned) {
+		dirty_done(r->o.dirty, n, r->now_ms,
+			   "it went back to an older version: waits for the end of the scan",
+			   RETRY_SCAN_MS);
+		return true;
+	}
+	if (r->reverts <= revert_limit(r))
+		return false;
+	if (!r->told)
+		LOG(r->o.log, LOG_ERROR, "guard.held",
+		    "unlikely many files went back to older versions: was a backup restored? They "
+		    "are held; if it is meant, say `mimeo resume --accept-deletes`",
+		    log_u("files", r->reverts), log_u("limit", revert_limit(r)));
+	r->told = true;
+	dirty_done(r->o.dirty, n, r->now_ms,
+		   "held: one of many that went back to older versions; `mimeo resume "
+		   "--accept-deletes` logs them",
+		   RETRY_HELD_MS);
+	return true;
+}
+
+static void
 item_decide(struct rounds *r, struct take_item *it)
 {
 	const char *why = NULL;
 	enum verdict v;
 
+	if (!it->unchanged && hold_revert(r, it)) {
+		it->name = NULL;
+		return;
+	}
 	if (it->unchanged) {
+		no_revert(r, it->name);
 		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
 		it->name = NULL;
 		return;
@@ -287,6 +360,7 @@ lane_logged(struct rounds *r, struct lane *l)
 		if (it->name == NULL || !it->logged)
 			continue;
 		memcpy(path, it->found.path, it->found.len); /* the name's, which goes now */
+		no_revert(r, it->name);
 		dirty_done(r->o.dirty, it->name, r->now_ms, NULL, 0);
 		it->name = NULL;
 		if (again)
@@ -477,9 +551,12 @@ decide(struct rounds *r)
 	}
 	if (r->dead || r->not_before_ms > r->now_ms)
 		return;
+	if (r->await == AWAIT_PUT)
+		wal_put(&r->batch, &(struct entry){.type = ENTRY_AWAIT, .num = r->wall_ms});
 	end_scan(r);
 	answer_barrier(r);
-	(void)append(r);
+	if (append(r) && r->await == AWAIT_PUT)
+		r->await = AWAIT_DONE;
 }
 
 /* ---- the committer ---- */
@@ -543,7 +620,7 @@ lock_done(struct work_job *j)
 static bool
 wants_commit(const struct rounds *r)
 {
-	if (r->poked)
+	if (r->poked || r->await == AWAIT_PUT)
 		return true;
 	if (r->now_ms < r->not_before_ms)
 		return false;
@@ -602,6 +679,26 @@ rounds_rehashed(struct rounds *r, uint64_t files)
 }
 
 void
+rounds_scanning(struct rounds *r, bool scanning)
+{
+	r->scanning = scanning;
+}
+
+uint64_t
+rounds_held(const struct rounds *r)
+{
+	return r->told ? r->reverts : 0;
+}
+
+bool
+rounds_await(struct rounds *r)
+{
+	if (r->await == AWAIT_NOT)
+		r->await = AWAIT_PUT;
+	return r->await == AWAIT_DONE;
+}
+
+void
 rounds_conf(struct rounds *r, const struct settings *conf)
 {
 	r->o.conf = conf;
@@ -653,6 +750,7 @@ rounds_new(const struct rounds_opts *o)
 		return NULL;
 	}
 	r->small->r = r->large->r = r;
+	r->accepted = o->index->accepted;
 	return r;
 }
 

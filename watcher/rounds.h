@@ -53,6 +53,12 @@ void rounds_scanned(struct rounds *r, uint64_t files);
 void rounds_rehashed(struct rounds *r, uint64_t files);
 /* Has a full scan begun that is not logged yet? */
 bool rounds_scan_open(const struct rounds *r);
+/* Is a full scan running? What it finds to have gone back to older versions waits for its end: more
+ * of those than guard.max_delete are held until somebody agrees. */
+void rounds_scanning(struct rounds *r, bool scanning);
+uint64_t rounds_held(const struct rounds *r);
+/* Asks the agent to say when it knows what the peers hold; true once the question is in the WAL. */
+bool rounds_await(struct rounds *r);
 bool rounds_idle(const struct rounds *r);
 uint64_t rounds_deadline(const struct rounds *r);
 uint64_t rounds_hashed_bytes(const struct rounds *r);

@@ -70,6 +70,7 @@ sample(uint8_t type)
 		e.set = (struct dotset){origins, 1, 0};
 		return e;
 	case ENTRY_FROZEN:
+	case ENTRY_AWAIT:
 		e.num = UINT64_MAX;
 		return e;
 	case ENTRY_BARRIER:
@@ -433,7 +434,7 @@ test_others(void)
 	is_int(verdict(types, 0), -EPROTO, "nothing");
 	is_str(entry_type_name(0), "?", "no name for 0");
 	is_str(entry_type_name(ENTRY_TYPE_MAX + 1), "?", "nor for what comes after");
-	is_str(entry_type_name(ENTRY_FROZEN), "FROZEN", "the last one's name");
+	is_str(entry_type_name(ENTRY_AWAIT), "AWAIT", "the last one's name");
 	free(blob);
 }
 

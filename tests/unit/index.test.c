@@ -902,6 +902,42 @@ shadow(void)
 	index_free(x);
 }
 
+static void
+agreed(void)
+{
+	struct index *x = fold_index();
+	struct record r = rec("f", dot(1, 1), 9, KIND_FILE, 1),
+		      other = rec("f", dot(1, 2), 9, KIND_FILE, 2);
+
+	fold_set(x, ENTRY_HELD, 1, 9, 9);
+	fold(x, &(struct entry){.type = ENTRY_HELD});
+	is_int(x->accepted, 0, "what is held may end without anybody's word");
+	fold_num(x, ENTRY_PAUSE, 0);
+	fold_set(x, ENTRY_HELD, 1, 9, 9);
+	is_int(x->accepted, 0, "a set that is not empty is none");
+	fold_num(x, ENTRY_PAUSE, 1);
+	fold(x, &(struct entry){.type = ENTRY_HELD});
+	is_int(x->accepted, 0, "nor is one behind a pause");
+	fold_num(x, ENTRY_PAUSE, 0);
+	fold_num(x, ENTRY_CLOCK, 5);
+	fold(x, &(struct entry){.type = ENTRY_HELD});
+	is_int(x->accepted, 0, "nor one that does not follow at once");
+	fold_num(x, ENTRY_PAUSE, 0);
+	fold(x, &(struct entry){.type = ENTRY_HELD});
+	is_int(x->accepted, 1, "an empty one directly behind resume is a person's word");
+	fold_set(x, ENTRY_VECTOR, 1, 1, 1);
+	ok(x->exchanged, "a vector says that what peers hold is known");
+	fold_num(x, ENTRY_AWAIT, 7);
+	ok(!x->exchanged, "until the watcher asks anew");
+	fold_kept(x, &r, 5);
+	ok(index_kept_at(x, &r) != NULL && index_kept_at(x, &other) == NULL,
+	   "a kept version is found by path and content");
+	other = r;
+	other.path = (const uint8_t *)"g";
+	ok(index_kept_at(x, &other) == NULL, "not under another path");
+	index_free(x);
+}
+
 int
 main(void)
 {
@@ -924,6 +960,7 @@ main(void)
 	moves_within_themselves();
 	signatures();
 	altered();
+	agreed();
 	content();
 	store();
 	cursors();

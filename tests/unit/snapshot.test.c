@@ -149,6 +149,7 @@ differ_lists(const struct index *x, const struct index *y)
 	for (size_t n = 0; n < x->norigins; n++)
 		if (x->origins[n].id != y->origins[n].id ||
 		    x->origins[n].store != y->origins[n].store ||
+		    x->origins[n].frozen != y->origins[n].frozen ||
 		    strcmp(x->origins[n].node, y->origins[n].node) != 0)
 			return "an origin";
 	for (size_t n = 0; n < x->nmembers; n++)
@@ -644,6 +645,7 @@ everything_else(void)
 	fold(x, &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
 	fold_origin(x, 4, "web2");
 	fold_origin(x, 2, "self");
+	fold_num(x, ENTRY_FROZEN, 4);
 	fold_num(x, ENTRY_PAUSE, 1);
 	fold_num(x, ENTRY_CLOCK, 99);
 	fold_kept(x, &r, 5);

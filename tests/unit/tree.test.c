@@ -830,6 +830,48 @@ test_take(void)
 }
 
 static void
+test_log(void)
+{
+	static const char *const bad[] = {"",
+					  "mimeo 1 ",
+					  "mimeo 1 00000000000000aa",
+					  "mimeo 1 00000000000000aa 0 5 ",
+					  "mimeo 2 00000000000000aa 3 5 ",
+					  "mimeo 1 aa 3"};
+	struct tree_log a = {.store = 0xaa, .generation = 3, .size = 500}, b = a, got;
+
+	(void)unlink("work/log");
+	is_int(tree_log_read("work", &got), -ENOENT, "no note of the log");
+	is_int(tree_log_write(tree, &a), 0, "one is made");
+	is_int(tree_log_read("work", &got), 0, "and read");
+	ok(got.store == 0xaa && got.generation == 3 && got.size == 500 && got.when_ms > 0,
+	   "it says the same");
+	b.size = 499;
+	ok(tree_log_newer(&a, &b) && !tree_log_newer(&b, &a) && !tree_log_newer(&a, &a),
+	   "more bytes are newer");
+	is_int(tree_log_write(tree, &b) || tree_log_read("work", &got) || got.size != 500, 0,
+	       "it never goes back");
+	b = (struct tree_log){.store = 0xaa, .generation = 4, .size = 64};
+	ok(tree_log_newer(&b, &a), "so is a later generation");
+	is_int(tree_log_write(tree, &b) || tree_log_read("work", &got) || got.size != 64, 0,
+	       "which is noted, shorter as it is");
+	b = (struct tree_log){.store = 0xbb, .generation = 1, .size = 64};
+	ok(!tree_log_newer(&got, &b), "another store is no newer");
+	is_int(tree_log_write(tree, &b) || tree_log_read("work", &got) || got.store != 0xbb, 0,
+	       "and replaces it");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		put("work/log", bad[i]);
+		is_int(tree_log_read("work", &got), -EBADMSG, "not a note: '%s'", bad[i]);
+	}
+	is_int(tree_log_write(tree, &a) || tree_log_read("work", &got), 0, "written over");
+	(void)unlink("work/log");
+	is_int(symlink("../outside/secret", "work/log"), 0, "a symlink there");
+	is_int(tree_log_write(tree, &a), -ELOOP, "is not followed");
+	is_int(tree_log_read("work", &got), -ELOOP, "not for reading either");
+	(void)unlink("work/log");
+}
+
+static void
 test_move(void)
 {
 	put("root/c/a", "a");
@@ -1394,6 +1436,7 @@ run_pass(const char *name, const char *base, int rounds)
 	test_place();
 	test_exchange();
 	test_take();
+	test_log();
 	test_move();
 	test_dirs();
 	test_names();
