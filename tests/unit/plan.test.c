@@ -171,7 +171,7 @@ deal(struct index *x, const char *path, bool ignored)
 
 	plan_deal_each(x, at(x, path), ignored, deal_one, &d);
 	for (unsigned i = 0; i < d.n; i++)
-		fold_applied(x, path, d.dots[i], 0);
+		fold_applied(x, path, d.dots[i], ignored ? APPLIED_LEFT : 0);
 	return d.n;
 }
 

@@ -553,7 +553,7 @@ left_and_gaps(void)
 	fold_applied(x, "d", dir.dot, APPLIED_SHOWN);
 	after(&gone, &dir);
 	fold_known(x, &gone);
-	fold_applied(x, "d", gone.dot, 0);
+	fold_applied(x, "d", gone.dot, APPLIED_LEFT);
 	same_again(x, "a directory that had to stay");
 	fold_known(x, &p);
 	fold_set(x, ENTRY_VECTOR, 7, 1, 3);
