@@ -15,6 +15,7 @@
 #include "tests/simulator/sim.h"
 
 #define RESTART_NS (500 * SIM_MS)
+#define RACES_MAX 100 /* each makes work, and so more of them */
 
 /* ---- what the processes meet ---- */
 
@@ -43,7 +44,8 @@ on_step(void *arg, struct proc *p, const char *what)
 			  p->kind == PROC_AGENT ? "agent" : "watcher", what);
 		p->dead = true;
 		p->log.dead = true;
-	} else if (!h->in_user && rng_once_in(&s->rng, s->faults.race)) {
+	} else if (!h->in_user && s->races < RACES_MAX && rng_once_in(&s->rng, s->faults.race)) {
+		s->races++;
 		sim_trace(s, "%s user is faster than %s of the %s", h->name, what,
 			  p->kind == PROC_AGENT ? "agent" : "watcher");
 		user_act(h, rng_next(&s->user_rng), &s->user_rng);

@@ -83,7 +83,8 @@ struct sim {
 	bool parted[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	struct faults faults;
 	struct ledger *ledger;
-	bool calm; /* nothing goes wrong any more */
+	unsigned races; /* how often a user was faster */
+	bool calm;      /* nothing goes wrong any more */
 	bool verbose, failed;
 	uint64_t hash, steps, events;
 	uint64_t next_token; /* every content that is ever written is another one */
