@@ -13,6 +13,7 @@
 
 #include "agent/apply.h"
 #include "agent/fetch.h"
+#include "agent/gossip.h"
 #include "agent/serve.h"
 
 /* Every allocation that fails in a set ends the process: the sets are what correctness rests on. */
@@ -50,6 +51,8 @@ peer_new(struct exchange *x, const char *name)
 	if (p == NULL)
 		return NULL;
 	snprintf(p->name, sizeof(p->name), "%s", name);
+	p->seen_ms = p->lost_ms = x->n->now_ms; /* not known to be dead yet */
+	p->state = PEER_SUSPECT;
 	while (*at != NULL && strcmp((*at)->name, name) < 0)
 		at = &(*at)->next;
 	p->next = *at;
@@ -65,30 +68,74 @@ peer_free(struct peer *p)
 	free(p);
 }
 
-void
-exchange_member(struct exchange *x, const struct member *m)
+static void
+peer_drop(struct exchange *x, const char *name)
 {
 	struct peer **at = &x->peers, *p;
 
-	if (strcmp(m->name, x->n->conf->name) == 0)
-		return;
-	if (m->removed == 0) {
-		if (exchange_peer(x, m->name) == NULL && peer_new(x, m->name) == NULL)
-			(void)exchange_must(x, -ENOMEM);
-		return;
-	}
-	while (*at != NULL && strcmp((*at)->name, m->name) != 0)
+	while (*at != NULL && strcmp((*at)->name, name) != 0)
 		at = &(*at)->next;
 	p = *at;
 	if (p == NULL)
 		return;
-	if (p->link != NULL)
-		session_bye(p->link->s, CODE_IDENTITY, "no longer a member");
-	for (struct link *l = x->links; l != NULL; l = l->next)
-		if (l->peer == p)
-			l->peer = NULL;
+	for (struct link *l = x->links; l != NULL; l = l->next) {
+		if (l->peer != p)
+			continue;
+		session_bye(l->s, CODE_IDENTITY,
+			    "no longer a member; to join again: `mimeo invite` on a member, `mimeo "
+			    "join -` here");
+		l->peer = NULL;
+	}
 	*at = p->next;
+	fetch_peer_gone(x->n->fetch, p->name);
 	peer_free(p);
+}
+
+static void
+peer_add(struct exchange *x, const struct member *m)
+{
+	struct peer *p = exchange_peer(x, m->name);
+
+	if (p == NULL)
+		p = peer_new(x, m->name);
+	if (p == NULL) {
+		(void)exchange_must(x, -ENOMEM);
+		return;
+	}
+	if (m->store != 0 && m->store != p->store && p->link == NULL) {
+		dotset_clear(&p->acked); /* of another store under this name */
+		p->acked_stamp++;
+		p->store = m->store;
+	}
+}
+
+/* This node is a member, or is one no more: it has peers, or none. */
+static void
+self_member(struct exchange *x, const struct member *m)
+{
+	const struct index *i = x->n->index;
+
+	while (m->removed != 0 && x->peers != NULL)
+		peer_drop(x, x->peers->name);
+	for (size_t k = 0; m->removed == 0 && k < i->nmembers; k++)
+		if (i->members[k].removed == 0 && strcmp(i->members[k].name, m->name) != 0)
+			peer_add(x, &i->members[k]);
+}
+
+void
+exchange_member(struct exchange *x, const struct member *m)
+{
+	const struct member *self = index_member(x->n->index, x->n->conf->name);
+
+	if (strcmp(m->name, x->n->conf->name) == 0)
+		self_member(x, m);
+	else if (m->removed != 0)
+		peer_drop(x, m->name);
+	else if (self == NULL || self->removed == 0)
+		peer_add(x, m);
+	fetch_peers_changed(x->n->fetch);
+	if (x->n->acked != NULL)
+		x->n->acked(x->n->arg);
 }
 
 struct peer *
@@ -175,6 +222,7 @@ peer_unlinked(struct link *l, const char *why)
 		return;
 	p->link = NULL;
 	p->connected_ms = 0;
+	p->lost_ms = l->x->n->now_ms;
 	LOG(l->x->n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", p->name));
 }
 
@@ -188,6 +236,7 @@ exchange_closed(struct link *l, const char *why)
 		at = &(*at)->next;
 	*at = l->next;
 	peer_unlinked(l, why);
+	gossip_closed(x->n->gossip, l);
 	asks_fail(l);
 	fetch_link_closed(x->n->fetch, l);
 	serve_link_closed(x->n->serve, l);
@@ -198,7 +247,6 @@ exchange_closed(struct link *l, const char *why)
 	dotset_free(&l->vouched);
 	dotset_free(&l->told_acked);
 	dotset_free(&l->upto);
-	dotset_free(&l->relayed);
 	vv_free(&l->origins);
 	free(l);
 	if (x->n->acked != NULL)
@@ -251,6 +299,7 @@ opened(struct link *l, const struct msg *hello)
 	if (p->store != hello->store) { /* another store under this name: what the old one had
 					   applied is void */
 		dotset_clear(&p->acked);
+		p->acked_stamp++;
 		p->store = hello->store;
 	}
 	dotset_clear(&p->seen);
@@ -261,7 +310,9 @@ opened(struct link *l, const struct msg *hello)
 	l->open = true;
 	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled",
 	    log_s("peer", p->name));
+	p->seen_ms = x->n->now_ms;
 	link_opened(l, hello->digest == l->digest);
+	gossip_opened(x->n->gossip, l);
 	fetch_peers_changed(x->n->fetch);
 }
 
@@ -389,8 +440,14 @@ got(struct link *l, const struct msg *m)
 	case MSG_TELL:
 		got_tell(l, m);
 		break;
+	case MSG_MEMBER:
+		gossip_got_member(n->gossip, l, m);
+		break;
+	case MSG_TABLE:
+		gossip_got_table(n->gossip, l, m);
+		break;
 	default:
-		break; /* MEMBER: the table is kept by hand; the rest never surfaces */
+		break; /* the rest never surfaces */
 	}
 }
 
@@ -407,6 +464,7 @@ over(struct link *l)
 	if (l->peer != NULL && l->peer->link == l) {
 		l->peer->link = NULL;
 		l->peer->connected_ms = 0;
+		l->peer->lost_ms = n->now_ms;
 		LOG(n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", name));
 	}
 	if (code == CODE_DUPLICATE || code == CODE_SHUTDOWN)
@@ -432,7 +490,7 @@ service(struct link *l)
 			opened(l, m);
 			break;
 		case SESSION_MSG:
-			if (l->open)
+			if (l->open && l->peer != NULL)
 				got(l, m);
 			break;
 		case SESSION_CLOSED:
@@ -447,7 +505,7 @@ service(struct link *l)
 static void
 pump(struct link *l)
 {
-	if (!l->open || l->over)
+	if (!l->open || l->over || l->peer == NULL)
 		return;
 	link_pump(l);
 	fetch_pump(l->x->n->fetch, l);
@@ -460,8 +518,10 @@ exchange_input(struct link *l, const void *bytes, size_t len)
 	struct node *n = l->x->n;
 	size_t took = session_input(l->s, bytes, len, n->now_ms, n->wall_ms);
 
-	if (took > 0 && l->peer != NULL)
+	if (took > 0 && l->peer != NULL && l->open) {
 		l->peer->contact_ms = n->wall_ms;
+		l->peer->seen_ms = n->now_ms;
+	}
 	service(l);
 	pump(l);
 	return took;

@@ -3,6 +3,7 @@
 #ifndef MIMEO_AGENT_EXCHANGE_H
 #define MIMEO_AGENT_EXCHANGE_H
 
+#include "agent/gossip.h"
 #include "agent/node.h"
 #include "proto/session.h"
 
@@ -35,6 +36,7 @@ struct peer {
 	char name[MEMBER_NAME_BYTES_MAX + 1];
 	struct link *link;   /* the open session that is used; NULL: none */
 	struct dotset acked; /* what it has applied, from itself or relayed */
+	uint64_t acked_stamp; /* moves whenever acked does */
 	struct dotset seen;  /* what it is known to hold */
 	uint64_t store;
 	uint64_t contact_ms;   /* wall clock of the last byte from it; 0 never */
@@ -45,12 +47,17 @@ struct peer {
 		whole_out;             /* content bytes by kind */
 	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
 	char last_error[256];
+	/* gossip.c, monotonic ms: the last byte from it; when its last session ended; its beat (wall
+	 * ms over there) and when a higher one was heard */
+	uint64_t seen_ms, lost_ms, beat, beat_ms;
+	enum peer_state state; /* as last said */
 	struct peer *next;
 };
 
 struct exchange *exchange_new(struct node *n);
 void exchange_free(struct exchange *x);
-struct peer *exchange_peers(const struct exchange *x); /* all members but this node */
+/* All members but this node; none while this node is no member itself. */
+struct peer *exchange_peers(const struct exchange *x);
 struct peer *exchange_peer(const struct exchange *x, const char *name);
 
 /*
@@ -86,6 +93,7 @@ struct peer *exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *a
 void exchange_durable(struct exchange *x, uint64_t lsn);
 void exchange_tick(struct exchange *x);
 uint64_t exchange_deadline(const struct exchange *x);
+/* An entry of the member table counts from now on. A removed one's sessions end. */
 void exchange_member(struct exchange *x, const struct member *m);
 /* How much of what is held here the peer has not applied: records that survive, their bytes, wall
  * ms of the oldest (0: none). */

@@ -13,6 +13,7 @@
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
+#include "agent/gossip.h"
 #include "agent/serve.h"
 #include "agent/store.h"
 #include "agent/syncer.h"
@@ -50,7 +51,9 @@ on_member(void *arg, const struct member *m)
 {
 	struct node *n = arg;
 
-	exchange_member(n->exchange, m);
+	gossip_folded(n->gossip, m);
+	if (m->removed == 0) /* those who are out stay until it is durable: gossip_durable */
+		exchange_member(n->exchange, m);
 	if (n->member != NULL)
 		n->member(n->arg, m);
 }
@@ -61,6 +64,7 @@ durable(void *arg, uint64_t lsn)
 	struct node *n = arg;
 
 	exchange_durable(n->exchange, lsn);
+	gossip_durable(n->gossip);
 }
 
 static void
@@ -124,12 +128,13 @@ make_parts(struct node *n)
 
 	n->commit = commit_new(n->wal, n->work, &owner);
 	n->syncer = syncer_new(n->tree, n->work);
+	n->gossip = gossip_new(n);
 	n->exchange = exchange_new(n);
 	n->serve = serve_new(n);
 	n->fetch = fetch_new(n);
 	n->apply = apply_new(n);
 	n->kept = store_new(n);
-	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
+	if (n->commit == NULL || n->syncer == NULL || n->gossip == NULL || n->exchange == NULL || n->serve == NULL ||
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
@@ -210,6 +215,7 @@ node_close(struct node *n)
 	if (n == NULL)
 		return;
 	exchange_free(n->exchange);
+	gossip_free(n->gossip);
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
@@ -235,6 +241,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	store_tick(n->kept);
 	serve_tick(n->serve);
 	exchange_tick(n->exchange);
+	gossip_tick(n->gossip);
 }
 
 static uint64_t
@@ -251,6 +258,7 @@ node_deadline(const struct node *n)
 	at = earlier(at, apply_deadline(n->apply));
 	at = earlier(at, store_deadline(n->kept));
 	at = earlier(at, serve_deadline(n->serve));
+	at = earlier(at, gossip_deadline(n->gossip));
 	return earlier(at, exchange_deadline(n->exchange));
 }
 

@@ -476,21 +476,50 @@ link_got_upto(struct link *l, const struct msg *m)
 	dotset_free(&known);
 }
 
+/* Is that relayed word about the store that the node has now? First-hand words need no relay. */
+static bool
+relayed_ok(const struct exchange *x, struct peer *p, const struct msg *m)
+{
+	const struct member *e = index_member(x->n->index, p->name);
+
+	if (p->link != NULL || m->store == 0)
+		return false;
+	if (e != NULL && e->store != 0)
+		return e->store == m->store && p->store == m->store;
+	if (p->store == 0)
+		p->store = m->store;
+	return p->store == m->store;
+}
+
+static void
+ack_moved(struct exchange *x, struct peer *p)
+{
+	p->acked_stamp++;
+	x->acked_moved = true;
+	fetch_peers_changed(x->n->fetch);
+}
+
 void
 link_got_ack(struct link *l, const struct msg *m)
 {
 	struct exchange *x = l->x;
 	struct peer *p = m->node[0] == '\0' ? l->peer : exchange_peer(x, m->node);
+	struct dotset set = {0};
 
-	if (p == NULL)
+	if (p == NULL || (m->node[0] != '\0' && !relayed_ok(x, p, m)))
 		return;
-	if (m->reset && p == l->peer)
+	if (m->reset && m->node[0] == '\0') {
 		dotset_clear(&p->acked);
-	if (!join_spans(l, &p->acked, m))
-		return;
-	if (p == l->peer && !exchange_must(x, dotset_join(&p->seen, &p->acked)))
-		return;
-	fetch_peers_changed(x->n->fetch);
+		ack_moved(x, p);
+	}
+	if (join_spans(l, &set, m) && !dotset_subset(&set, &p->acked) &&
+	    exchange_must(x, dotset_join(&p->acked, &set)))
+		ack_moved(x, p);
+	if (p == l->peer)
+		(void)exchange_must(x, dotset_join(&p->seen, &set));
+	else
+		link_told_ack(l, p, &set);
+	dotset_free(&set);
 	if (m->last && x->n->acked != NULL)
 		x->n->acked(x->n->arg);
 }

@@ -8,10 +8,10 @@
 
 #include "agent/commit.h"
 #include "agent/exchange.h"
+#include "agent/gossip.h"
 #include "agent/verbs.h"
 
 #define ANSWER_MS 10000  /* the watcher answers a barrier by then, or does not run */
-#define SUSPECT_MS 30000 /* no contact for longer: dead */
 
 /* ---- the barrier: everything closed until now is logged ---- */
 
@@ -30,14 +30,6 @@ answered(const struct request *q)
 
 /* ---- peers ---- */
 
-static const char *
-peer_state(const struct node *n, const struct peer *p)
-{
-	if (p->link != NULL)
-		return "alive";
-	return p->contact_ms != 0 && n->wall_ms - p->contact_ms < SUSPECT_MS ? "suspect" : "dead";
-}
-
 static void
 peer_object(const struct node *n, const struct peer *p, const char *key, struct json *j)
 {
@@ -49,7 +41,7 @@ peer_object(const struct node *n, const struct peer *p, const char *key, struct 
 	json_obj_open(j, key);
 	json_str(j, "name", p->name);
 	json_str(j, "address", m != NULL ? m->address : "");
-	json_str(j, "state", peer_state(n, p));
+	json_str(j, "state", gossip_state_name(gossip_state(n->gossip, p)));
 	json_bool(j, "connected", p->link != NULL);
 	json_uint(j, "pending", l.count);
 	json_uint(j, "pending_bytes", l.bytes);
@@ -68,6 +60,8 @@ peer_object(const struct node *n, const struct peer *p, const char *key, struct 
 	json_uint(j, "received_bytes", p->inline_in + p->delta_in + p->whole_in);
 	json_uint(j, "sent_bytes", p->inline_out + p->delta_out + p->whole_out);
 	json_str(j, "last_error", p->last_error);
+	json_str(j, "admitted_by", m != NULL ? m->admitted_by : "");
+	verb_time(j, "admitted", m != NULL ? m->admitted : 0);
 	json_obj_close(j);
 }
 
@@ -159,6 +153,7 @@ status_row(struct request *q, const char *state)
 	const struct node *n = q->node;
 	const struct index *x = n->index;
 	char digest[33];
+	const char *by;
 	struct json j;
 
 	snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)x->digest[0],
@@ -171,6 +166,8 @@ status_row(struct request *q, const char *state)
 	json_str(&j, "state", state);
 	if (n->halted != 0)
 		json_str(&j, "halted", n->halt_text);
+	if (gossip_expelled(n->gossip, &by))
+		json_str(&j, "expelled_by", by);
 	json_uint(&j, "files", x->files);
 	json_uint(&j, "bytes", x->bytes);
 	json_uint(&j, "directories", x->dirs);
@@ -198,14 +195,15 @@ void
 verb_status(struct request *q)
 {
 	const struct node *n = q->node;
-	bool in_sync;
+	const char *by;
+	bool in_sync, expelled = gossip_expelled(n->gossip, &by);
 
 	if (q->barrier == 0)
 		ask_watcher(q);
 	if (!answered(q) && n->halted == 0 && n->now_ms - q->since_ms < ANSWER_MS)
 		return;
 	in_sync = answered(q) && n->index->todo_count == 0 && peers_complete(n) &&
-		  dotset_empty(&n->index->held);
+		  dotset_empty(&n->index->held) && !expelled;
 	status_row(q, n->halted != 0     ? "halted"
 		      : n->index->paused ? "paused"
 		      : in_sync          ? "ok"
@@ -214,6 +212,12 @@ verb_status(struct request *q)
 		verb_end(q, CONTROL_HALTED, "%s", n->halt_text);
 	else if (!answered(q))
 		verb_end(q, CONTROL_NOT_IN_SYNC, "mimeo-watcher does not answer: does it run?");
+	else if (expelled)
+		verb_end(q, CONTROL_NOT_IN_SYNC,
+			 "this node is no member any more (%s%s): to join again, `mimeo invite` on a "
+			 "member and `mimeo join -` here",
+			 strcmp(by, n->conf->name) == 0 ? "it left" : "forgotten by ",
+			 strcmp(by, n->conf->name) == 0 ? "" : by);
 	else
 		verb_end(q, in_sync ? CONTROL_OK : CONTROL_NOT_IN_SYNC, "%s", "");
 }

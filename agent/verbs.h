@@ -26,6 +26,7 @@ struct request {
 	struct index_cursor cursor;
 	bool cursor_begun, follow;
 	const char *path;  /* log, history: only this */
+	char name[MEMBER_NAME_BYTES_MAX + 1]; /* of the member whose entry is awaited */
 	struct kept *kept; /* list: where it is */
 	size_t i;
 	struct restore *restore;
@@ -54,6 +55,13 @@ bool verb_full(const struct request *q); /* the client has enough to read for no
 void verb_status(struct request *q);
 void verb_wait(struct request *q);
 void verb_peers(struct request *q);
+/* verb_members.c */
+void verb_authorize(struct request *q);
+void verb_authorized_keys(struct request *q);
+void verb_invite(struct request *q);
+void verb_adopt(struct request *q);
+void verb_forget(struct request *q);
+void verb_leave(struct request *q);
 /* verb_store.c */
 void verb_conflicts(struct request *q);
 void verb_trash(struct request *q);
