@@ -210,6 +210,7 @@ test_long(void)
 			}
 			buf_put_u64(&b, 1);
 			buf_put_u64(&b, 1);
+			buf_put_u64(&b, 1);
 			buf_put_u8(&b, 0);
 			is_int(decode(b.data, b.len, &got), more ? -EPROTO : 0,
 			       "string %zu of %zu bytes", i, max[i] + more);
@@ -217,9 +218,37 @@ test_long(void)
 		}
 }
 
+/* Of two entries of one name the same one counts on every node. */
+static void
+test_order(void)
+{
+	struct member old = sample(), m = sample();
+
+	ok(member_compare(&old, &m) == 0, "an entry is what it is");
+	m.incarnation++;
+	ok(member_compare(&m, &old) > 0 && member_compare(&old, &m) < 0, "the later change counts");
+	m.removed = 0;
+	m.incarnation += 1000;
+	ok(member_compare(&m, &old) < 0, "but no change brings back what is removed");
+	m.admitted++;
+	m.incarnation = 0;
+	ok(member_compare(&m, &old) > 0, "an admission does");
+	m = sample();
+	m.address[0] = 'x';
+	ok(member_compare(&m, &old) == -member_compare(&old, &m) && member_compare(&m, &old) != 0,
+	   "and at one time the bytes decide");
+	m = sample();
+	m.store++;
+	ok(member_compare(&m, &old) > 0, "all of them");
+	ok(member_same_keys(&m, &old), "the same keys");
+	m.host_key[20] = 'y';
+	ok(!member_same_keys(&m, &old), "another host key");
+}
+
 int
 main(void)
 {
+	test_order();
 	test_names();
 	test_bytes();
 	test_damage();
