@@ -26,6 +26,7 @@
 
 struct options {
 	const char *peer;
+	const char *invite; /* instead of a peer */
 	const char *path;
 	int idle_ms;
 };
@@ -57,12 +58,13 @@ complain(enum attach_exit status, const char *fmt, ...)
 static void
 print_help(void)
 {
-	puts("usage: attach --peer NAME --socket PATH [--idle MS]\n"
+	puts("usage: attach --peer NAME | --invite ID  --socket PATH [--idle MS]\n"
 	     "\n"
 	     "Started by sshd for the key of one peer. Copies bytes between standard input and\n"
 	     "output and the agent's socket.\n"
 	     "\n"
 	     "  --peer NAME     whom the key belongs to\n"
+	     "  --invite ID     the key is that of an invitation\n"
 	     "  --socket PATH   where the agent listens\n"
 	     "  --idle MS       ends when nothing came from the peer for so long (60000)\n"
 	     "\n"
@@ -100,9 +102,13 @@ static int
 parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"peer", required_argument, NULL, 'p'}, {"socket", required_argument, NULL, 's'},
-		{"idle", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'H'},
-		{"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0},
+		{"peer", required_argument, NULL, 'p'},
+		{"invite", required_argument, NULL, 'n'},
+		{"socket", required_argument, NULL, 's'},
+		{"idle", required_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'H'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
 	bool fine = true;
 	int c;
@@ -113,6 +119,9 @@ parse_options(struct options *o, int argc, char **argv)
 		switch (c) {
 		case 'p':
 			o->peer = optarg;
+			break;
+		case 'n':
+			o->invite = optarg;
 			break;
 		case 's':
 			o->path = optarg;
@@ -130,10 +139,11 @@ parse_options(struct options *o, int argc, char **argv)
 			fine = false;
 		}
 	}
-	if (fine && optind == argc && o->peer && is_name(o->peer) && o->path)
+	if (fine && optind == argc && !o->peer != !o->invite &&
+	    is_name(o->peer ? o->peer : o->invite) && o->path)
 		return 0;
 	complain(ATTACH_USAGE,
-		 "needs --peer NAME (1 to %d of a-z 0-9 -) and --socket PATH: see "
+		 "needs --peer NAME or --invite ID (1 to %d of a-z 0-9 -) and --socket PATH: see "
 		 "--help",
 		 ATTACH_NAME_MAX);
 	return -EINVAL;
@@ -164,10 +174,11 @@ connect_agent(const char *path)
 }
 
 static int
-send_header(int fd, const char *name)
+send_header(int fd, const struct options *o)
 {
 	char line[ATTACH_HEADER_MAX + 1];
-	int n = snprintf(line, sizeof(line), ATTACH_HEADER "%s\n", name);
+	int n = snprintf(line, sizeof(line), "%s%s\n", o->peer ? ATTACH_HEADER : ATTACH_INVITED,
+			 o->peer ? o->peer : o->invite);
 
 	/* It fits into an empty socket's buffer as a whole. */
 	return write(fd, line, (size_t)n) == n ? 0 : -EPIPE;
@@ -346,7 +357,7 @@ main(int argc, char **argv)
 	fd = connect_agent(o.path);
 	if (fd < 0)
 		return complain(ATTACH_NO_AGENT, "no agent at %s: %s", o.path, strerror(-fd));
-	if (send_header(fd, o.peer) < 0)
+	if (send_header(fd, &o) < 0)
 		status = complain(ATTACH_NO_AGENT, "the agent at %s hung up", o.path);
 	else
 		status = run(&o, fd);

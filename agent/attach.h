@@ -4,7 +4,7 @@
 #define MIMEO_AGENT_ATTACH_H
 
 /*
- * attach --peer NAME --socket PATH [--idle MS]
+ * attach --peer NAME | --invite ID  --socket PATH [--idle MS]
  *
  * sshd runs it for a key that is bound to it in authorized_keys:
  *
@@ -12,7 +12,7 @@
  *
  * It connects to the agent's Unix stream socket at PATH, sends the header line
  *
- *     attach 1 NAME\n
+ *     attach 1 NAME\n          or, for the key of an invitation,          invite 1 ID\n
  *
  * and then copies bytes both ways between standard input and output and the socket. The header is
  * the only thing that it says itself. NAME comes from authorized_keys, never from the peer, so the
@@ -24,7 +24,8 @@
  */
 
 #define ATTACH_HEADER "attach 1 "
-#define ATTACH_NAME_MAX 63 /* bytes of NAME: a-z 0-9 - */
+#define ATTACH_INVITED "invite 1 " /* as long as the other */
+#define ATTACH_NAME_MAX 63         /* bytes of NAME: a-z 0-9 - */
 #define ATTACH_HEADER_MAX (sizeof(ATTACH_HEADER) - 1 + ATTACH_NAME_MAX + 1) /* with the \n */
 
 /* Milliseconds without a byte from the peer after which attach ends: sshd alone would keep a

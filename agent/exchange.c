@@ -13,6 +13,7 @@
 
 #include "agent/apply.h"
 #include "agent/fetch.h"
+#include "agent/gossip.h"
 #include "agent/merge.h"
 #include "agent/miss.h"
 #include "agent/serve.h"
@@ -53,6 +54,8 @@ peer_new(struct exchange *x, const char *name)
 	if (p == NULL)
 		return NULL;
 	snprintf(p->name, sizeof(p->name), "%s", name);
+	p->seen_ms = p->lost_ms = x->n->now_ms; /* not known to be dead yet */
+	p->state = PEER_SUSPECT;
 	while (*at != NULL && strcmp((*at)->name, name) < 0)
 		at = &(*at)->next;
 	p->next = *at;
@@ -68,29 +71,26 @@ peer_free(struct peer *p)
 	free(p);
 }
 
-void
-exchange_member(struct exchange *x, const struct member *m)
+static void
+peer_drop(struct exchange *x, const char *name)
 {
 	struct peer **at = &x->peers, *p;
 
-	if (strcmp(m->name, x->n->conf->name) == 0)
-		return;
-	if (m->removed == 0) {
-		if (exchange_peer(x, m->name) == NULL && peer_new(x, m->name) == NULL)
-			(void)exchange_must(x, -ENOMEM);
-		return;
-	}
-	while (*at != NULL && strcmp((*at)->name, m->name) != 0)
+	while (*at != NULL && strcmp((*at)->name, name) != 0)
 		at = &(*at)->next;
 	p = *at;
 	if (p == NULL)
 		return;
-	if (p->link != NULL)
-		session_bye(p->link->s, CODE_IDENTITY, "no longer a member");
-	for (struct link *l = x->links; l != NULL; l = l->next)
-		if (l->peer == p)
-			l->peer = NULL;
+	for (struct link *l = x->links; l != NULL; l = l->next) {
+		if (l->peer != p)
+			continue;
+		session_bye(l->s, CODE_IDENTITY,
+			    "no longer a member; to join again: `mimeo invite` on a member, `mimeo "
+			    "join -` here");
+		l->peer = NULL;
+	}
 	*at = p->next;
+	fetch_peer_gone(x->n->fetch, p->name);
 	peer_free(p);
 }
 
@@ -100,6 +100,53 @@ exchange_clock_offset(const struct exchange *x, const char *name)
 	const struct peer *p = exchange_peer(x, name);
 
 	return p != NULL && p->link != NULL ? session_stats(p->link->s)->clock_offset_ms : 0;
+}
+
+static void
+peer_add(struct exchange *x, const struct member *m)
+{
+	struct peer *p = exchange_peer(x, m->name);
+
+	if (p == NULL)
+		p = peer_new(x, m->name);
+	if (p == NULL) {
+		(void)exchange_must(x, -ENOMEM);
+		return;
+	}
+	if (m->store != 0 && m->store != p->store && p->link == NULL) {
+		dotset_clear(&p->acked); /* of another store under this name */
+		p->acked_stamp++;
+		p->store = m->store;
+	}
+}
+
+/* This node is a member, or is one no more: it has peers, or none. */
+static void
+self_member(struct exchange *x, const struct member *m)
+{
+	const struct index *i = x->n->index;
+
+	while (m->removed != 0 && x->peers != NULL)
+		peer_drop(x, x->peers->name);
+	for (size_t k = 0; m->removed == 0 && k < i->nmembers; k++)
+		if (i->members[k].removed == 0 && strcmp(i->members[k].name, m->name) != 0)
+			peer_add(x, &i->members[k]);
+}
+
+void
+exchange_member(struct exchange *x, const struct member *m)
+{
+	const struct member *self = index_member(x->n->index, x->n->conf->name);
+
+	if (strcmp(m->name, x->n->conf->name) == 0)
+		self_member(x, m);
+	else if (m->removed != 0)
+		peer_drop(x, m->name);
+	else if (self == NULL || self->removed == 0)
+		peer_add(x, m);
+	fetch_peers_changed(x->n->fetch);
+	if (x->n->acked != NULL)
+		x->n->acked(x->n->arg);
 }
 
 struct peer *
@@ -186,6 +233,7 @@ peer_unlinked(struct link *l, const char *why)
 		return;
 	p->link = NULL;
 	p->connected_ms = 0;
+	p->lost_ms = l->x->n->now_ms;
 	LOG(l->x->n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", p->name));
 }
 
@@ -199,6 +247,7 @@ exchange_closed(struct link *l, const char *why)
 		at = &(*at)->next;
 	*at = l->next;
 	peer_unlinked(l, why);
+	gossip_closed(x->n->gossip, l);
 	asks_fail(l);
 	merge_link_closed(x->n->merge, l);
 	fetch_link_closed(x->n->fetch, l);
@@ -211,7 +260,6 @@ exchange_closed(struct link *l, const char *why)
 	dotset_free(&l->vouched);
 	dotset_free(&l->told_acked);
 	dotset_free(&l->upto);
-	dotset_free(&l->relayed);
 	vv_free(&l->origins);
 	free(l);
 	if (x->n->acked != NULL)
@@ -264,7 +312,7 @@ opened(struct link *l, const struct msg *hello)
 	if (p->store != hello->store) { /* another store under this name: what the old one had
 					   applied is void */
 		dotset_clear(&p->acked);
-		p->acks++;
+		p->acked_stamp++;
 		p->store = hello->store;
 	}
 	dotset_clear(&p->seen);
@@ -275,7 +323,9 @@ opened(struct link *l, const struct msg *hello)
 	l->open = true;
 	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled",
 	    log_s("peer", p->name));
+	p->seen_ms = x->n->now_ms;
 	link_opened(l, hello->digest == l->digest);
+	gossip_opened(x->n->gossip, l);
 	merge_link_opened(x->n->merge, p);
 	fetch_peers_changed(x->n->fetch);
 	apply_peers_changed(x->n->apply);
@@ -420,8 +470,14 @@ got(struct link *l, const struct msg *m)
 	case MSG_TELL:
 		got_tell(l, m);
 		break;
+	case MSG_MEMBER:
+		gossip_got_member(n->gossip, l, m);
+		break;
+	case MSG_TABLE:
+		gossip_got_table(n->gossip, l, m);
+		break;
 	default:
-		break; /* MEMBER: the table is kept by hand; the rest never surfaces */
+		break; /* the rest never surfaces */
 	}
 }
 
@@ -438,6 +494,7 @@ over(struct link *l)
 	if (l->peer != NULL && l->peer->link == l) {
 		l->peer->link = NULL;
 		l->peer->connected_ms = 0;
+		l->peer->lost_ms = n->now_ms;
 		LOG(n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", name));
 	}
 	if (code == CODE_DUPLICATE || code == CODE_SHUTDOWN)
@@ -463,7 +520,7 @@ service(struct link *l)
 			opened(l, m);
 			break;
 		case SESSION_MSG:
-			if (l->open)
+			if (l->open && l->peer != NULL)
 				got(l, m);
 			break;
 		case SESSION_CLOSED:
@@ -478,7 +535,7 @@ service(struct link *l)
 static void
 pump(struct link *l)
 {
-	if (!l->open || l->over)
+	if (!l->open || l->over || l->peer == NULL)
 		return;
 	link_pump(l);
 	fetch_pump(l->x->n->fetch, l);
@@ -491,8 +548,10 @@ exchange_input(struct link *l, const void *bytes, size_t len)
 	struct node *n = l->x->n;
 	size_t took = session_input(l->s, bytes, len, n->now_ms, n->wall_ms);
 
-	if (took > 0 && l->peer != NULL)
+	if (took > 0 && l->peer != NULL && l->open) {
 		l->peer->contact_ms = n->wall_ms;
+		l->peer->seen_ms = n->now_ms;
+	}
 	service(l);
 	pump(l);
 	return took;

@@ -3,6 +3,7 @@
 #ifndef MIMEO_AGENT_EXCHANGE_H
 #define MIMEO_AGENT_EXCHANGE_H
 
+#include "agent/gossip.h"
 #include "agent/node.h"
 #include "proto/session.h"
 
@@ -52,9 +53,10 @@ struct lack {
 /* One member as this node sees it, connected or not. Lives as long as the exchange. */
 struct peer {
 	char name[MEMBER_NAME_BYTES_MAX + 1];
-	struct link *link;   /* the open session that is used; NULL: none */
-	struct dotset acked; /* what it has applied, from itself or relayed */
-	struct dotset seen;  /* what it is known to hold */
+	struct link *link;    /* the open session that is used; NULL: none */
+	struct dotset acked;  /* what it has applied, from itself or relayed */
+	uint64_t acked_stamp; /* moves whenever acked does */
+	struct dotset seen;   /* what it is known to hold */
 	uint64_t store;
 	uint64_t contact_ms;   /* wall clock of the last byte from it; 0 never */
 	uint64_t connected_ms; /* wall clock since when; 0 not connected */
@@ -66,16 +68,21 @@ struct peer {
 		whole_out;             /* content bytes by kind */
 	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
 	char last_error[256];
-	struct lack lack;         /* exchange_lack's, as of these three */
-	uint64_t lack_ms;         /* monotonic */
-	uint64_t lack_entries;    /* of the WAL */
-	uint64_t lack_acks, acks; /* how often `acked` has moved */
+	struct lack lack;      /* exchange_lack's, as of these three */
+	uint64_t lack_ms;      /* monotonic */
+	uint64_t lack_entries; /* of the WAL */
+	uint64_t lack_acks;    /* acked_stamp then */
+	/* gossip.c, monotonic ms: the last byte from it; when its last session ended; its beat
+	 * (wall ms over there) and when a higher one was heard */
+	uint64_t seen_ms, lost_ms, beat, beat_ms;
+	enum peer_state state; /* as last said */
 	struct peer *next;
 };
 
 struct exchange *exchange_new(struct node *n);
 void exchange_free(struct exchange *x);
-struct peer *exchange_peers(const struct exchange *x); /* all members but this node */
+/* All members but this node; none while this node is no member itself. */
+struct peer *exchange_peers(const struct exchange *x);
 struct peer *exchange_peer(const struct exchange *x, const char *name);
 
 /*
@@ -115,6 +122,7 @@ uint64_t exchange_deadline(const struct exchange *x);
 void exchange_await(struct exchange *x);
 /* A record was folded; own: this node's watcher wrote it. */
 void exchange_record(struct exchange *x, const struct record *r, bool own);
+/* An entry of the member table counts from now on. A removed one's sessions end. */
 void exchange_member(struct exchange *x, const struct member *m);
 /* Looked up again only when the log, or what the peer has applied, is another. */
 struct lack exchange_lack(const struct exchange *x, struct peer *p);

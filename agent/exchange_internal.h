@@ -4,6 +4,7 @@
 #define MIMEO_AGENT_EXCHANGE_INTERNAL_H
 
 #include "agent/exchange.h"
+#include "agent/gossip.h"
 
 #define MARKS_MAX 16
 
@@ -31,12 +32,21 @@ struct exchange {
 	struct inlined *oldest, *newest;
 	size_t inbox_bytes;
 	uint64_t inbox_ms; /* when it was last taken out of, or became half full */
+	bool acked_moved;  /* somebody's acknowledgements: gossip.c relays them */
 	exchange_asked asked;
 	void *asked_arg;
 	struct {
 		exchange_asked f;
 		void *arg;
 	} question[ASK_WHAT_MAX + 1];
+};
+
+/* What a neighbour was told of another node's acknowledgements, or told us. */
+struct acked_told {
+	char name[MEMBER_NAME_BYTES_MAX + 1];
+	uint64_t store, stamp;
+	struct dotset told;
+	struct acked_told *next;
 };
 
 struct link {
@@ -53,15 +63,24 @@ struct link {
 	struct dotset vouched; /* what UPTO has said in this session */
 	struct dotset told_acked;
 	struct dotset upto; /* UPTO coming in, frame by frame */
-	struct dotset relayed;
-	struct vv origins; /* origins told in this session; seq 1 */
+	struct vv origins;  /* origins told in this session; seq 1 */
 	struct index_cursor own, relay;
 	uint64_t sets_ms; /* when SEEN or UPTO was last sent */
 	uint32_t ask_id;
 	struct ask *asks;
+	/* gossip.c */
+	char (*near)[MEMBER_NAME_BYTES_MAX + 1]; /* whom the peer has sessions with */
+	size_t nnear;
+	uint64_t near_sent; /* hash of what it was told of ours */
+	bool table_heard;
+	unsigned differed;    /* its last TABLEs that had another digest than ours */
+	uint64_t answered[2]; /* digests, its and ours, to which it got the whole table */
+	struct acked_told *acked_told;
 	struct link *next;
 };
 
+/* gossip.c: an ACK of p came by this link. */
+void link_told_ack(struct link *l, const struct peer *p, const struct dotset *set);
 /* exchange.c */
 bool exchange_must(struct exchange *x, int r); /* false: out of memory was reported as fatal */
 /* replicate.c */

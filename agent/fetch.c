@@ -52,7 +52,7 @@ struct active {
 	uint64_t ask_ms;              /* not before: the peer was busy */
 	uint64_t moved_ms;            /* when it was asked for, or bytes last came */
 	bool wrong;                   /* some content came and had another hash */
-	const char *tried[TRIED_MAX]; /* names of peers: live as long as the exchange */
+	const char *tried[TRIED_MAX]; /* names of peers: fetch_peer_gone takes them out */
 	unsigned ntried;
 	struct active *prev, *next;
 };
@@ -735,6 +735,18 @@ fetch_link_closed(struct fetch *f, struct link *l)
 			drained(a);
 	}
 	f->peers_changed = true;
+}
+
+void
+fetch_peer_gone(struct fetch *f, const char *name)
+{
+	const struct fetch_list *lists[] = {&f->active, &f->waiting, &f->low};
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		for (struct active *a = lists[i]->first; a != NULL; a = a->next)
+			for (unsigned k = 0; k < a->ntried; k++)
+				if (a->tried[k] == name)
+					a->tried[k--] = a->tried[--a->ntried];
 }
 
 void

@@ -53,6 +53,8 @@ void fetch_data(struct fetch *f, struct link *l, const struct msg *m);
 void fetch_end(struct fetch *f, struct link *l, const struct msg *m);
 void fetch_pump(struct fetch *f, struct link *l); /* room for a signature */
 void fetch_link_closed(struct fetch *f, struct link *l);
+/* The peer with this very name is about to be freed. */
+void fetch_peer_gone(struct fetch *f, const char *name);
 void fetch_peers_changed(struct fetch *f); /* a peer connected, or acknowledged more */
 void fetch_tick(struct fetch *f);
 uint64_t fetch_deadline(const struct fetch *f);

@@ -20,6 +20,8 @@
 #include "agent/dial.h"
 #include "agent/exchange.h"
 #include "agent/hostport.h"
+#include "agent/invites.h"
+#include "agent/welcome.h"
 #include "conf/spawn.h"
 #include "proto/backoff.h"
 
@@ -44,8 +46,9 @@ struct dialler {
 struct tube {
 	struct links *k;
 	int fd;
-	uint32_t events;   /* what the loop watches for */
-	struct link *link; /* NULL: the header line has not come */
+	uint32_t events;         /* what the loop watches for */
+	struct link *link;       /* both NULL: the header line has not come */
+	struct welcome *welcome; /* a newcomer's */
 	char name[MEMBER_NAME_BYTES_MAX + 1];
 	char header[ATTACH_HEADER_MAX];
 	size_t header_len;
@@ -90,7 +93,9 @@ dial_reason(int status, const char **reason)
 		return "its host key is not the pinned one: see `mimeo errors` and known_hosts";
 	case DIAL_AUTH:
 		*reason = "auth";
-		return "its sshd does not accept this node's key: is it authorized there?";
+		return "its sshd does not accept this node's key: if this node was forgotten, or "
+		       "never let in, join (again): `mimeo invite` on a member, `mimeo join -` "
+		       "here";
 	case DIAL_KEY:
 		*reason = "auth";
 		return "this node's key, or the pinned host key, is not a usable ed25519 key";
@@ -130,10 +135,12 @@ dial_over(struct tube *t)
 	if (t->reaped && !t->opened &&
 	    !(WIFEXITED(t->status) && WEXITSTATUS(t->status) == DIAL_CLOSED))
 		dial_failed(d, why, reason);
-	if (t->opened)
-		backoff_reset(&d->backoff);
-	d->tube = NULL;
 	d->next++;
+	if (t->opened) {
+		backoff_reset(&d->backoff);
+		d->next = 0; /* in order again: the first one is the one to be preferred */
+	}
+	d->tube = NULL;
 	d->at_ms = t->k->n->now_ms + backoff_fail(&d->backoff);
 }
 
@@ -149,6 +156,7 @@ tube_close(struct tube *t, const char *why)
 	k->ntubes--;
 	if (t->link != NULL)
 		exchange_closed(t->link, why);
+	welcome_free(t->welcome);
 	if (t->pidfd >= 0) {
 		if (!t->reaped) {
 			(void)spawn_kill(t->pidfd, SIGKILL);
@@ -164,7 +172,38 @@ tube_close(struct tube *t, const char *why)
 	free(t);
 }
 
-/* ---- bytes ---- */
+/* ---- bytes: a session's, or a newcomer's ---- */
+
+static size_t
+give(struct tube *t, const uint8_t *bytes, size_t len)
+{
+	return t->link != NULL ? exchange_input(t->link, bytes, len)
+			       : welcome_input(t->welcome, bytes, len);
+}
+
+static const uint8_t *
+output(struct tube *t, size_t *len)
+{
+	return t->link != NULL ? exchange_output(t->link, len) : welcome_output(t->welcome, len);
+}
+
+static bool
+wants_output(struct tube *t)
+{
+	size_t len;
+
+	(void)output(t, &len);
+	return len > 0;
+}
+
+static bool
+is_over(struct tube *t, char *why, size_t why_len)
+{
+	uint8_t code;
+
+	return t->link != NULL ? exchange_over(t->link, why, why_len, &code)
+			       : welcome_over(t->welcome);
+}
 
 /* A program that only copies has closed its end, or the kernel cannot serve us: nothing more comes,
  * whether that program ends or not. */
@@ -184,7 +223,7 @@ flush(struct tube *t)
 {
 	for (;;) {
 		size_t len;
-		const uint8_t *bytes = exchange_output(t->link, &len);
+		const uint8_t *bytes = output(t, &len);
 		ssize_t n;
 
 		if (len == 0)
@@ -197,7 +236,10 @@ flush(struct tube *t)
 				tube_broken(t, errno);
 			return;
 		}
-		exchange_consumed(t->link, (size_t)n);
+		if (t->link != NULL)
+			exchange_consumed(t->link, (size_t)n);
+		else
+			welcome_consumed(t->welcome, (size_t)n);
 	}
 }
 
@@ -206,8 +248,7 @@ static void
 feed(struct tube *t)
 {
 	while (t->held_at < t->held_len) {
-		size_t took =
-			exchange_input(t->link, t->held + t->held_at, t->held_len - t->held_at);
+		size_t took = give(t, t->held + t->held_at, t->held_len - t->held_at);
 
 		if (took == 0)
 			return;
@@ -245,12 +286,37 @@ refused(struct node *n, const char *peer, const char *why)
 }
 
 static void
+invited(struct tube *t, const char *id, size_t len)
+{
+	struct node *n = t->k->n;
+	unsigned others = 0;
+
+	for (const struct tube *o = t->k->tubes; o != NULL; o = o->next)
+		others += o->welcome != NULL;
+	if (!invites_id_ok(id, len) || others >= WELCOMES_MAX) {
+		refused(n, "",
+			others >= WELCOMES_MAX ? "too many newcomers at once"
+					       : "not an invitation");
+		t->eof = true;
+		return;
+	}
+	t->welcome = welcome_new(n, id);
+	if (t->welcome == NULL)
+		t->eof = true;
+}
+
+static void
 header_done(struct tube *t)
 {
 	struct node *n = t->k->n;
 	size_t skip = sizeof(ATTACH_HEADER) - 1;
 	unsigned same = 0;
 
+	if (t->header_len > skip && memcmp(t->header, ATTACH_INVITED, skip) == 0) {
+		t->header[t->header_len] = '\0';
+		invited(t, t->header + skip, t->header_len - skip);
+		return;
+	}
 	if (t->header_len <= skip || memcmp(t->header, ATTACH_HEADER, skip) != 0 ||
 	    !member_name_ok(t->header + skip, t->header_len - skip)) {
 		refused(n, "", "not the header line of an attach program");
@@ -275,7 +341,7 @@ header_done(struct tube *t)
 static void
 read_header(struct tube *t)
 {
-	while (t->link == NULL && !t->eof) {
+	while (t->link == NULL && t->welcome == NULL && !t->eof) {
 		char c;
 		ssize_t n = recv(t->fd, &c, 1, MSG_DONTWAIT);
 
@@ -311,18 +377,20 @@ static void
 tube_turn(struct tube *t)
 {
 	char why[256] = "the connection was closed";
-	uint8_t code;
 	uint32_t want;
 
-	if (t->link == NULL) {
+	if (t->link == NULL && t->welcome == NULL) {
 		if (t->eof || t->k->n->now_ms - t->born_ms > LINKS_HEADER_MS)
 			tube_close(t, why);
 		return;
 	}
 	feed(t);
+	if (t->welcome != NULL)
+		welcome_turn(t->welcome);
 	flush(t);
-	t->opened = t->opened || link_peer(t->link) == NULL || session_open(link_session(t->link));
-	if (exchange_over(t->link, why, sizeof(why), &code) && !exchange_wants_output(t->link)) {
+	t->opened = t->opened || t->link == NULL || link_peer(t->link) == NULL ||
+		    session_open(link_session(t->link));
+	if (is_over(t, why, sizeof(why)) && !wants_output(t)) {
 		if (!handing_on(t))
 			tube_close(t, why);
 		return;
@@ -332,7 +400,7 @@ tube_turn(struct tube *t)
 		return;
 	}
 	want = (t->held_len == 0 && !t->eof ? EPOLLIN : 0u) |
-	       (exchange_wants_output(t->link) && !t->eof ? EPOLLOUT : 0u);
+	       (wants_output(t) && !t->eof ? EPOLLOUT : 0u);
 	if (want != t->events && loop_fd_mod(t->k->loop, t->fd, want) == 0)
 		t->events = want;
 }
@@ -342,9 +410,10 @@ on_tube(void *arg, uint32_t events)
 {
 	struct tube *t = arg;
 
-	if (t->link == NULL)
+	if (t->link == NULL && t->welcome == NULL)
 		read_header(t);
-	if (t->link != NULL && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && t->held_len == 0)
+	if ((t->link != NULL || t->welcome != NULL) &&
+	    (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && t->held_len == 0)
 		fill(t);
 }
 
@@ -592,7 +661,9 @@ links_deadline(const struct links *k)
 	for (const struct tube *t = k->tubes; t != NULL; t = t->next) {
 		if (t->shut && t->shut_ms + HAND_ON_MS < at)
 			at = t->shut_ms + HAND_ON_MS;
-		if (t->link == NULL && t->born_ms + LINKS_HEADER_MS < at)
+		if (t->welcome != NULL && welcome_deadline(t->welcome) < at)
+			at = welcome_deadline(t->welcome);
+		if (t->link == NULL && t->welcome == NULL && t->born_ms + LINKS_HEADER_MS < at)
 			at = t->born_ms + LINKS_HEADER_MS + 1;
 	}
 	return at;

@@ -51,6 +51,7 @@ struct agent {
 	uint64_t guard_ms;
 	int lock;
 	bool stopping;
+	bool members_changed; /* sshd's files are to be written */
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
 };
 
@@ -73,6 +74,30 @@ guard(struct agent *a)
 }
 
 static void
+on_member(void *arg, const struct member *m)
+{
+	struct agent *a = arg;
+
+	(void)m;
+	a->members_changed = true;
+}
+
+static void
+follow_members(struct agent *a)
+{
+	const struct index *x = a->node->index;
+
+	if (!a->members_changed)
+		return;
+	a->members_changed = false;
+	if (members_write_files(a->conf, x->members, x->nmembers, a->err, sizeof(a->err)) < 0) {
+		LOG(a->log, LOG_ERROR, "members.files", a->err);
+		errors_add(a->node->errors, a->node->wall_ms, "", "io", NULL, 0, a->err);
+	}
+	links_member(a->links);
+}
+
+static void
 turn(void *arg)
 {
 	struct agent *a = arg;
@@ -82,6 +107,7 @@ turn(void *arg)
 		return;
 	guard(a);
 	node_tick(a->node, clock_mono_ms(), clock_wall_ms());
+	follow_members(a);
 	links_turn(a->links);
 	control_turn(a->control);
 	http_turn(a->http);
@@ -154,6 +180,7 @@ on_reload(void *arg, int signo)
 	a->node->conf = fresh;
 	a->node->ignore = fresh->ignore;
 	node_reconfigured(a->node);
+	members_own(a->node); /* its address may be another one */
 	settings_free(a->conf);
 	a->conf = fresh;
 	LOG(a->log, LOG_INFO, "reload.done", "the configuration was read again");
@@ -247,6 +274,8 @@ open_node(struct agent *a)
 	if (r < 0)
 		snprintf(a->err, sizeof(a->err), "%s/wal: cannot be opened: %s", a->conf->state,
 			 strerror(-r));
+	else
+		a->node->member = on_member;
 	return r;
 }
 

@@ -6,88 +6,21 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "agent/commit.h"
+#include "agent/gossip.h"
 #include "agent/hostport.h"
+#include "agent/invites.h"
+#include "agent/smallfile.h"
+#include "conf/clock.h"
 
 #define LINE_VERSION "mimeo1"
-#define FILE_BYTES_MAX (4u * 1024 * 1024)
 #define TABLE_FILE "members"
 #define TAG " mimeo:" /* ends every line of ours in authorized_keys and known_hosts */
-
-/* ---- small files ---- */
-
-/* The whole file, terminated. -ENOENT, -EFBIG, …. */
-static int
-read_file(const char *path, struct buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	for (;;) {
-		uint8_t *p = buf_room(out, 4096);
-
-		if (p == NULL || out->len > FILE_BYTES_MAX) {
-			close(fd);
-			return p == NULL ? -ENOMEM : -EFBIG;
-		}
-		n = read(fd, p, 4096);
-		if (n <= 0)
-			break;
-		out->len += (size_t)n;
-	}
-	close(fd);
-	if (n < 0)
-		return -EIO;
-	buf_put_u8(out, 0);
-	return out->failed ? -ENOMEM : 0;
-}
-
-static int
-write_all(int fd, const uint8_t *p, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* Temporary file, fsync, rename: a reader sees the old or the new one. */
-static int
-replace_file(const char *path, const struct buf *text)
-{
-	char temp[4200];
-	int fd, r;
-
-	if ((size_t)snprintf(temp, sizeof(temp), "%s.mimeo-new", path) >= sizeof(temp))
-		return -ENAMETOOLONG;
-	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, text->data, text->len);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	if (r == 0 && rename(temp, path) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(temp);
-	return r;
-}
 
 /* ---- this node's line ---- */
 
@@ -96,7 +29,7 @@ static int
 public_key(const char *path, char out[MEMBER_KEY_BYTES_MAX + 1], char *err, size_t err_len)
 {
 	struct buf b = {0};
-	int r = read_file(path, &b);
+	int r = smallfile_read(path, &b);
 	const char *p = (const char *)b.data;
 	size_t n = 0;
 
@@ -133,8 +66,8 @@ host_key(const struct settings *c, char out[MEMBER_KEY_BYTES_MAX + 1], char *err
 	return r == 0 ? 0 : public_key("/etc/ssh/ssh_host_ed25519_key.pub", out, err, err_len);
 }
 
-static int
-this_member(const struct settings *c, struct member *m, char *err, size_t err_len)
+int
+members_self(const struct settings *c, struct member *m, char *err, size_t err_len)
 {
 	char path[4200];
 	size_t at = 0;
@@ -148,7 +81,10 @@ this_member(const struct settings *c, struct member *m, char *err, size_t err_le
 				       i > 0 ? "," : "", c->address.items[i].text);
 	snprintf(path, sizeof(path), "%s.pub", c->ssh_key);
 	r = public_key(path, m->user_key, err, err_len);
-	return r < 0 ? r : host_key(c, m->host_key, err, err_len);
+	if (r == 0)
+		r = host_key(c, m->host_key, err, err_len);
+	/* Nobody dials a node without an address: it needs no sshd. */
+	return r == -ENOENT && m->user_key[0] != '\0' && m->address[0] == '\0' ? 0 : r;
 }
 
 int
@@ -156,12 +92,13 @@ members_line(const struct settings *conf, struct buf *out, char *err, size_t err
 {
 	char line[MEMBER_ADDRESS_BYTES_MAX + 2 * MEMBER_KEY_BYTES_MAX + 256];
 	struct member m;
-	int r = this_member(conf, &m, err, err_len), n;
+	int r = members_self(conf, &m, err, err_len), n;
 
 	if (r < 0)
 		return r;
 	n = snprintf(line, sizeof(line), LINE_VERSION " %s %s %s %s %s\n", m.name,
-		     m.address[0] != '\0' ? m.address : "-", m.user, m.user_key, m.host_key);
+		     m.address[0] != '\0' ? m.address : "-", m.user, m.user_key,
+		     m.host_key[0] != '\0' ? m.host_key : "-");
 	buf_put(out, line, (size_t)n);
 	return out->failed ? -ENOMEM : 0;
 }
@@ -195,8 +132,23 @@ take_key(const char **p, char out[MEMBER_KEY_BYTES_MAX + 1])
 	return true;
 }
 
+/* A node that nobody dials may have none. */
 static bool
-addresses_ok(const char *list)
+take_host_key(const char **p, struct member *m)
+{
+	char none[2];
+	const char *at = *p;
+
+	if (strcmp(m->address, "-") == 0 && take_word(&at, none, sizeof(none)) &&
+	    strcmp(none, "-") == 0) {
+		*p = at;
+		return true;
+	}
+	return take_key(p, m->host_key);
+}
+
+bool
+members_addresses_ok(const char *list)
 {
 	char text[HOSTPORT_TEXT_MAX + 1];
 	struct hostport hp;
@@ -235,11 +187,11 @@ members_parse(const char *line, struct member *m, char *err, size_t err_len)
 		what = "the address is missing (HOST:PORT, or - for none)";
 	else if (!take_word(&p, m->user, sizeof(m->user)))
 		what = "the user is missing";
-	else if (!take_key(&p, m->user_key) || !take_key(&p, m->host_key))
+	else if (!take_key(&p, m->user_key) || !take_host_key(&p, m))
 		what = "it needs two ssh-ed25519 keys, the user's and the host's";
 	if (what == NULL && strcmp(m->address, "-") == 0)
 		m->address[0] = '\0';
-	if (what == NULL && !addresses_ok(m->address))
+	if (what == NULL && !members_addresses_ok(m->address))
 		what = "the address is not HOST:PORT";
 	if (what == NULL && p[strspn(p, " \t\r\n")] != '\0')
 		what = "there is something behind the host key";
@@ -271,7 +223,7 @@ static int
 keep_foreign(const char *path, struct buf *out)
 {
 	struct buf old = {0};
-	int r = read_file(path, &old);
+	int r = smallfile_read(path, &old);
 	char *line = (char *)old.data, *end;
 
 	if (r == -ENOENT)
@@ -293,9 +245,10 @@ keep_foreign(const char *path, struct buf *out)
 }
 
 static void
-put_text(struct buf *b, const char *text)
+put_texts(struct buf *b, const char *const *parts, size_t n)
 {
-	buf_put(b, text, strlen(text));
+	for (size_t i = 0; i < n; i++)
+		buf_put(b, parts[i], strlen(parts[i]));
 }
 
 static void
@@ -313,8 +266,34 @@ put_authorized(const struct settings *c, const struct member *m, struct buf *b)
 				     m->name,
 				     "\n"};
 
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		put_text(b, parts[i]);
+	put_texts(b, parts, ARRAY_LEN(parts));
+}
+
+/* sshd looks at the time by itself: an invitation that is over is no key at all. */
+static void
+put_invited(const struct settings *c, const struct invite *i, struct buf *b)
+{
+	time_t at = (time_t)(i->expires_ms / 1000);
+	struct tm tm;
+	char until[32];
+	const char *const parts[] = {"restrict,expiry-time=\"",
+				     until,
+				     "\",command=\"",
+				     libexec(),
+				     "/attach --invite ",
+				     i->id,
+				     " --socket ",
+				     c->run,
+				     "/attach.sock\" ",
+				     i->key,
+				     TAG,
+				     "invite-",
+				     i->id,
+				     "\n"};
+
+	gmtime_r(&at, &tm);
+	strftime(until, sizeof(until), "%Y%m%d%H%M%SZ", &tm);
+	put_texts(b, parts, ARRAY_LEN(parts));
 }
 
 static void
@@ -322,8 +301,35 @@ put_known_host(const struct member *m, struct buf *b)
 {
 	const char *const parts[] = {m->name, " ", m->host_key, TAG, m->name, "\n"};
 
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		put_text(b, parts[i]);
+	if (m->host_key[0] != '\0')
+		put_texts(b, parts, ARRAY_LEN(parts));
+}
+
+/* Is this node one itself? One that left, or was forgotten, lets nobody in and dials nobody. */
+static bool
+belongs(const struct settings *c, const struct member *m, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(m[i].name, c->name) == 0)
+			return m[i].removed == 0;
+	return true;
+}
+
+int
+members_authorized(const struct settings *conf, const struct member *m, size_t n, struct buf *out)
+{
+	struct invites invites;
+	int r = invites_read(conf->state, clock_wall_ms(), &invites);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n && belongs(conf, m, n); i++)
+		if (m[i].removed == 0 && strcmp(m[i].name, conf->name) != 0 &&
+		    m[i].user_key[0] != '\0')
+			put_authorized(conf, &m[i], out);
+	for (size_t i = 0; i < invites.n; i++)
+		put_invited(conf, &invites.v[i], out);
+	return out->failed ? -ENOMEM : 0;
 }
 
 static int
@@ -333,16 +339,13 @@ write_one(const char *path, const struct settings *c, const struct member *m, si
 	struct buf b = {0};
 	int r = keep_foreign(path, &b);
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (m[i].removed != 0 || strcmp(m[i].name, c->name) == 0)
-			continue;
-		if (keys)
-			put_authorized(c, &m[i], &b);
-		else
+	if (r == 0 && keys)
+		r = members_authorized(c, m, n, &b);
+	for (size_t i = 0; r == 0 && !keys && i < n; i++)
+		if (m[i].removed == 0 && strcmp(m[i].name, c->name) != 0)
 			put_known_host(&m[i], &b);
-	}
 	if (r == 0)
-		r = b.failed ? -ENOMEM : replace_file(path, &b);
+		r = b.failed ? -ENOMEM : smallfile_replace(path, b.data, b.len);
 	buf_free(&b);
 	if (r < 0)
 		snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(-r));
@@ -374,10 +377,10 @@ write_table(const struct settings *c, const struct member *m, size_t n, char *er
 		if (m[i].removed != 0 || strcmp(m[i].name, c->name) == 0)
 			continue;
 		for (size_t k = 0; k < ARRAY_LEN(parts); k++)
-			put_text(&b, parts[k]);
+			buf_put(&b, parts[k], strlen(parts[k]));
 	}
 	snprintf(path, sizeof(path), "%s/" TABLE_FILE, c->state);
-	r = b.failed ? -ENOMEM : replace_file(path, &b);
+	r = b.failed ? -ENOMEM : smallfile_replace(path, b.data, b.len);
 	buf_free(&b);
 	if (r < 0)
 		snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(-r));
@@ -402,26 +405,95 @@ members_write_files(const struct settings *conf, const struct member *m, size_t 
 	return r < 0 ? r : write_table(conf, m, n, err, err_len);
 }
 
+/* ---- changes that this node makes ---- */
+
+static uint64_t
+later(uint64_t than, uint64_t wall_ms)
+{
+	return than >= wall_ms ? than + 1 : wall_ms;
+}
+
+void
+members_admission(struct member *m, const struct member *old, const char *by, uint64_t wall_ms)
+{
+	m->removed = 0;
+	m->admitted = later(old != NULL ? old->admitted : 0, wall_ms);
+	m->incarnation = later(old != NULL ? old->incarnation : 0, wall_ms);
+	memset(m->admitted_by, 0, sizeof(m->admitted_by));
+	snprintf(m->admitted_by, sizeof(m->admitted_by), "%s", by);
+}
+
+void
+members_removal(struct member *m, const char *by, uint64_t wall_ms)
+{
+	m->removed = 1;
+	m->admitted = m->admitted > wall_ms ? m->admitted : wall_ms;
+	m->incarnation = later(m->incarnation, wall_ms);
+	memset(m->admitted_by, 0, sizeof(m->admitted_by));
+	snprintf(m->admitted_by, sizeof(m->admitted_by), "%s", by);
+}
+
+void
+members_put(struct node *n, const struct member *m)
+{
+	struct buf blob = {0};
+
+	member_encode(&blob, m);
+	if (blob.failed)
+		n->fatal(n->arg, "out of memory for a member", -ENOMEM);
+	else
+		commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER,
+						      .blob = blob.data,
+						      .blob_len = blob.len});
+	buf_free(&blob);
+}
+
+void
+members_admit(struct node *n, struct member *m)
+{
+	const struct member *self = index_member(n->index, n->conf->name);
+	struct member first;
+
+	if (self != NULL && (self->admitted == 0 || self->removed != 0)) {
+		first = *self; /* nobody let this node in: the cluster begins with it */
+		members_admission(&first, self, n->conf->name, n->wall_ms);
+		gossip_put(n->gossip, &first);
+	}
+	members_admission(m, index_member(n->index, m->name), n->conf->name, n->wall_ms);
+	gossip_put(n->gossip, m);
+}
+
 /* ---- at start ---- */
 
 static bool
 same_entry(const struct member *a, const struct member *b)
 {
 	return strcmp(a->address, b->address) == 0 && strcmp(a->user, b->user) == 0 &&
-	       strcmp(a->user_key, b->user_key) == 0 && strcmp(a->host_key, b->host_key) == 0;
+	       member_same_keys(a, b) && a->store == b->store;
 }
 
-static void
-put_member(struct node *n, const struct member *m)
+void
+members_own(struct node *n)
 {
-	struct buf blob = {0};
+	const struct member *old = index_member(n->index, n->conf->name);
+	struct member me;
+	char why[512];
 
-	member_encode(&blob, m);
-	if (!blob.failed)
-		commit_put(n->commit, &(struct entry){.type = ENTRY_MEMBER,
-						      .blob = blob.data,
-						      .blob_len = blob.len});
-	buf_free(&blob);
+	if (members_self(n->conf, &me, why, sizeof(why)) < 0) {
+		LOG(n->log, LOG_WARN, "members.self",
+		    why); /* it can still dial, or be dialled, with what the others know */
+		return;
+	}
+	me.store = n->store;
+	if (old != NULL) {
+		memcpy(me.admitted_by, old->admitted_by, sizeof(me.admitted_by));
+		me.admitted = old->admitted;
+		me.removed = old->removed;
+		if (same_entry(old, &me))
+			return;
+	}
+	me.incarnation = later(old != NULL ? old->incarnation : 0, n->wall_ms);
+	gossip_put(n->gossip, &me);
 }
 
 /* A salvaged WAL may have lost members: those that the plain table has come back. Any other word
@@ -436,7 +508,7 @@ recover_lost(struct node *n, struct member **all, size_t *count)
 	int r;
 
 	snprintf(path, sizeof(path), "%s/" TABLE_FILE, n->conf->state);
-	r = read_file(path, &text);
+	r = smallfile_read(path, &text);
 	for (line = (char *)text.data; r == 0 && line != NULL && *line != '\0'; line = end) {
 		size_t len = strcspn(line, "\n");
 
@@ -453,7 +525,7 @@ recover_lost(struct node *n, struct member **all, size_t *count)
 		m.incarnation = 1;
 		*all = grown;
 		grown[(*count)++] = m;
-		put_member(n, &m);
+		members_put(n, &m);
 		LOG(n->log, LOG_WARN, "members.recovered",
 		    "the WAL had lost this member: it is taken from the table beside it",
 		    log_s("member", m.name));
@@ -485,19 +557,6 @@ write_files(struct node *n, char *err, size_t err_len)
 int
 members_start(struct node *n, char *err, size_t err_len)
 {
-	const struct member *old = index_member(n->index, n->conf->name);
-	struct member me;
-	char why[512];
-
-	if (this_member(n->conf, &me, why, sizeof(why)) < 0) {
-		LOG(n->log, LOG_WARN, "members.self",
-		    why); /* it can still dial, or be dialled, with what the others know */
-	} else if (old == NULL || !same_entry(old, &me)) {
-		me.store = n->store;
-		me.incarnation = old != NULL && old->incarnation >= n->wall_ms
-					 ? old->incarnation + 1
-					 : n->wall_ms;
-		put_member(n, &me);
-	}
+	members_own(n);
 	return write_files(n, err, err_len);
 }

@@ -15,6 +15,7 @@
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
+#include "agent/gossip.h"
 #include "agent/merge.h"
 #include "agent/miss.h"
 #include "agent/scrub.h"
@@ -65,7 +66,9 @@ on_member(void *arg, const struct member *m)
 {
 	struct node *n = arg;
 
-	exchange_member(n->exchange, m);
+	gossip_folded(n->gossip, m);
+	if (m->removed == 0) /* those who are out stay until it is durable: gossip_durable */
+		exchange_member(n->exchange, m);
 	if (n->member != NULL)
 		n->member(n->arg, m);
 }
@@ -76,6 +79,7 @@ durable(void *arg, uint64_t lsn)
 	struct node *n = arg;
 
 	exchange_durable(n->exchange, lsn);
+	gossip_durable(n->gossip);
 }
 
 static void
@@ -172,6 +176,7 @@ make_parts(struct node *n)
 
 	n->commit = commit_new(n->wal, n->work, &owner);
 	n->syncer = syncer_new(n->tree, n->work);
+	n->gossip = gossip_new(n);
 	n->exchange = exchange_new(n);
 	n->serve = serve_new(n);
 	n->fetch = fetch_new(n);
@@ -185,7 +190,8 @@ make_parts(struct node *n)
 		n->miss = miss_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
-	    n->merge == NULL || n->scrub == NULL || n->collect == NULL || n->miss == NULL)
+	    n->merge == NULL || n->scrub == NULL || n->collect == NULL || n->miss == NULL ||
+	    n->gossip == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
@@ -300,6 +306,7 @@ node_close(struct node *n)
 	scrub_free(n->scrub);
 	collect_free(n->collect);
 	miss_free(n->miss);
+	gossip_free(n->gossip);
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
@@ -343,6 +350,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	collect_tick(n->collect);
 	miss_tick(n->miss);
 	exchange_tick(n->exchange);
+	gossip_tick(n->gossip);
 }
 
 static uint64_t
@@ -364,6 +372,7 @@ node_deadline(const struct node *n)
 	at = earlier(at, collect_deadline(n->collect));
 	at = earlier(at, serve_deadline(n->serve));
 	at = earlier(at, miss_deadline(n->miss));
+	at = earlier(at, gossip_deadline(n->gossip));
 	return earlier(at, exchange_deadline(n->exchange));
 }
 

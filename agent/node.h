@@ -15,6 +15,7 @@
 
 struct commit;   /* commit.h: entries become durable */
 struct syncer;   /* syncer.h: files and directories become durable */
+struct gossip;   /* gossip.h: the member table over the sessions */
 struct exchange; /* exchange.h: records, vectors, acknowledgements with all peers */
 struct serve;    /* serve.h: content for peers that ask */
 struct fetch;    /* fetch.h: content from this node or from peers, into the stage */
@@ -42,6 +43,7 @@ struct node {
 	struct commit *commit;
 	struct syncer *syncer;
 	struct exchange *exchange;
+	struct gossip *gossip;
 	struct serve *serve;
 	struct fetch *fetch;
 	struct apply *apply;
@@ -65,7 +67,7 @@ struct node {
 	void (*fatal)(void *arg, const char *what, int error); /* fail stop */
 	void (*answered)(void *arg, const struct entry *e);    /* the watcher answered a barrier */
 	void (*acked)(void *arg); /* some peer's acknowledgement moved, or ours did */
-	void (*member)(void *arg, const struct member *m); /* the member table changed */
+	void (*member)(void *arg, const struct member *m); /* an entry was folded */
 };
 
 struct node_opts {

@@ -481,6 +481,9 @@ too_large(const struct dotset *set, const struct dotset *more)
 	       (set->n + more->n > EXCHANGE_ORIGINS_MAX && !dotset_subset(more, set));
 }
 
+#define TOO_MANY_SPANS                                                                             \
+	"it tells of more ranges of records than are remembered: the rest is left out"
+
 /* The ranges of one frame, in whatever order they came: joined at once, or not at all. */
 static bool
 join_spans(struct link *l, struct dotset *set, const struct msg *m)
@@ -494,8 +497,7 @@ join_spans(struct link *l, struct dotset *set, const struct msg *m)
 		good = exchange_must(l->x, dotset_add_range(&more, s.origin, s.lo, s.hi));
 	}
 	if (good && too_large(set, &more))
-		cut(l, "it tells of more ranges of records than are remembered: the rest is left "
-		       "out");
+		cut(l, TOO_MANY_SPANS);
 	else if (good)
 		good = exchange_must(l->x, dotset_join(set, &more));
 	dotset_free(&more);
@@ -643,23 +645,57 @@ link_got_upto(struct link *l, const struct msg *m)
 	dotset_free(&known);
 }
 
+/* Is that relayed word about the store that the node has now? First-hand words need no relay. */
+static bool
+relayed_ok(const struct exchange *x, struct peer *p, const struct msg *m)
+{
+	const struct member *e = index_member(x->n->index, p->name);
+
+	if (p->link != NULL || m->store == 0)
+		return false;
+	if (e != NULL && e->store != 0)
+		return e->store == m->store && p->store == m->store;
+	if (p->store == 0)
+		p->store = m->store;
+	return p->store == m->store;
+}
+
+static void
+ack_moved(struct exchange *x, struct peer *p)
+{
+	p->acked_stamp++;
+	x->acked_moved = true;
+	fetch_peers_changed(x->n->fetch);
+}
+
 void
 link_got_ack(struct link *l, const struct msg *m)
 {
 	struct exchange *x = l->x;
 	struct peer *p = m->node[0] == '\0' ? l->peer : exchange_peer(x, m->node);
+	struct dotset set = {0};
 
-	if (p == NULL)
+	if (p == NULL || (m->node[0] != '\0' && !relayed_ok(x, p, m)))
 		return;
-	p->acks++;
-	if (m->reset && p == l->peer)
+	if (m->reset && m->node[0] == '\0') {
 		dotset_clear(&p->acked);
-	if (!join_spans(l, &p->acked, m))
+		ack_moved(x, p);
+	}
+	if (!join_spans(l, &set, m)) {
+		dotset_free(&set);
 		return;
-	if (p == l->peer && !exchange_must(x, dotset_join(&p->seen, &p->acked)))
-		return;
-	fetch_peers_changed(x->n->fetch);
-	apply_peers_changed(x->n->apply);
+	}
+	if (too_large(&p->acked, &set)) {
+		cut(l, TOO_MANY_SPANS);
+		dotset_clear(&set);
+	}
+	if (!dotset_subset(&set, &p->acked) && exchange_must(x, dotset_join(&p->acked, &set)))
+		ack_moved(x, p);
+	if (p == l->peer)
+		(void)exchange_must(x, dotset_join(&p->seen, &set));
+	else
+		link_told_ack(l, p, &set);
+	dotset_free(&set);
 	if (m->last && x->n->acked != NULL)
 		x->n->acked(x->n->arg);
 }
@@ -702,10 +738,10 @@ exchange_lack(const struct exchange *x, struct peer *p)
 
 	if (dotset_subset(&x->n->index->have, &p->acked))
 		return (struct lack){0};
-	if (p->lack_entries != entries || p->lack_acks != p->acks || p->lack_ms == 0) {
+	if (p->lack_entries != entries || p->lack_acks != p->acked_stamp || p->lack_ms == 0) {
 		p->lack = count_lack(x, p);
 		p->lack_entries = entries;
-		p->lack_acks = p->acks;
+		p->lack_acks = p->acked_stamp;
 		p->lack_ms = x->n->now_ms;
 	}
 	return p->lack;

@@ -8,11 +8,11 @@
 
 #include "agent/commit.h"
 #include "agent/exchange.h"
+#include "agent/gossip.h"
 #include "agent/report.h"
 #include "agent/verbs.h"
 
-#define ANSWER_MS 4000   /* the watcher answers a barrier by then, or does not run */
-#define SUSPECT_MS 30000 /* no contact for longer: dead */
+#define ANSWER_MS 4000 /* the watcher answers a barrier by then, or does not run */
 
 /* ---- the barrier: everything closed until now is logged ---- */
 
@@ -34,9 +34,7 @@ answered(const struct request *q)
 const char *
 verb_peer_state(const struct node *n, const struct peer *p)
 {
-	if (p->link != NULL)
-		return "alive";
-	return p->contact_ms != 0 && n->wall_ms - p->contact_ms < SUSPECT_MS ? "suspect" : "dead";
+	return gossip_state_name(gossip_state(n->gossip, p));
 }
 
 static void
@@ -69,6 +67,8 @@ peer_object(const struct node *n, struct peer *p, const char *key, struct json *
 	json_uint(j, "received_bytes", p->inline_in + p->delta_in + p->whole_in);
 	json_uint(j, "sent_bytes", p->inline_out + p->delta_out + p->whole_out);
 	json_str(j, "last_error", p->last_error);
+	json_str(j, "admitted_by", m != NULL ? m->admitted_by : "");
+	verb_time(j, "admitted", m != NULL ? m->admitted : 0);
 	json_obj_close(j);
 }
 
@@ -162,8 +162,10 @@ frozen_origins(const struct index *x)
 static bool
 in_sync(const struct node *n, bool watcher)
 {
-	return watcher && n->index->todo_count == 0 && peers_complete(n) &&
-	       dotset_empty(&n->index->held) && held_by_watcher(n) == 0 &&
+	const char *by;
+
+	return watcher && !gossip_expelled(n->gossip, &by) && n->index->todo_count == 0 &&
+	       peers_complete(n) && dotset_empty(&n->index->held) && held_by_watcher(n) == 0 &&
 	       frozen_origins(n->index) == 0;
 }
 
@@ -182,6 +184,7 @@ verb_status_json(const struct node *n, bool watcher, struct json *j)
 {
 	const struct index *x = n->index;
 	char digest[33];
+	const char *by;
 
 	snprintf(digest, sizeof(digest), "%016llx%016llx", (unsigned long long)x->digest[0],
 		 (unsigned long long)x->digest[1]);
@@ -192,6 +195,8 @@ verb_status_json(const struct node *n, bool watcher, struct json *j)
 	json_str(j, "state", verb_status_state(n, watcher));
 	if (n->halted != 0)
 		json_str(j, "halted", n->halt_text);
+	if (gossip_expelled(n->gossip, &by))
+		json_str(j, "expelled_by", by);
 	json_uint(j, "files", x->files);
 	json_uint(j, "bytes", x->bytes);
 	json_uint(j, "directories", x->dirs);
@@ -219,6 +224,8 @@ void
 verb_status(struct request *q)
 {
 	const struct node *n = q->node;
+	const char *by;
+	bool expelled = gossip_expelled(n->gossip, &by);
 	struct json j;
 	bool good;
 
@@ -232,6 +239,13 @@ verb_status(struct request *q)
 	good = in_sync(n, answered(q));
 	if (n->halted != 0)
 		verb_end(q, CONTROL_HALTED, "%s", n->halt_text);
+	else if (expelled)
+		verb_end(q, CONTROL_NOT_IN_SYNC,
+			 "this node is no member any more (%s%s): to join again, `mimeo invite` on "
+			 "a "
+			 "member and `mimeo join -` here",
+			 strcmp(by, n->conf->name) == 0 ? "it left" : "forgotten by ",
+			 strcmp(by, n->conf->name) == 0 ? "" : by);
 	else if (!answered(q))
 		verb_end(q, CONTROL_NOT_IN_SYNC, "mimeo-watcher does not answer: does it run?");
 	else

@@ -18,7 +18,6 @@
 #include "agent/errors.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
-#include "agent/members.h"
 #include "agent/restore.h"
 #include "agent/scrub.h"
 #include "conf/hash.h"
@@ -349,7 +348,7 @@ verb_scrub(struct request *q)
 	verb_end(q, CONTROL_OK, "%s", "");
 }
 
-/* ---- pause, resume, reload, authorize ---- */
+/* ---- pause, resume, reload ---- */
 
 static void
 verb_pause(struct request *q)
@@ -385,95 +384,6 @@ verb_reload(struct request *q)
 	verb_end(q, CONTROL_OK, "%s", "");
 }
 
-static void
-put_member(struct node *n, struct member *m)
-{
-	const struct member *old = index_member(n->index, m->name);
-	struct buf blob = {0};
-
-	m->incarnation =
-		old != NULL && old->incarnation >= n->wall_ms ? old->incarnation + 1 : n->wall_ms;
-	member_encode(&blob, m);
-	commit_put(n->commit,
-		   &(struct entry){.type = ENTRY_MEMBER, .blob = blob.data, .blob_len = blob.len});
-	buf_free(&blob);
-}
-
-static void
-member_written(struct request *q)
-{
-	char err[512];
-
-	if (members_write_files(q->node->conf, q->node->index->members, q->node->index->nmembers,
-				err, sizeof(err)) < 0) {
-		verb_end(q, CONTROL_FAILED, "%s", err);
-		return;
-	}
-	links_member(q->links);
-	verb_end(q, CONTROL_OK, "%s", "");
-}
-
-static void
-verb_members(struct request *q)
-{
-	for (size_t i = 0; i < q->node->index->nmembers; i++) {
-		const struct member *m = &q->node->index->members[i];
-		struct json j;
-
-		if (m->removed != 0)
-			continue;
-		json_init(&j);
-		json_obj_open(&j, NULL);
-		json_str(&j, "name", m->name);
-		json_str(&j, "address", m->address);
-		json_str(&j, "user", m->user);
-		json_str(&j, "user_key", m->user_key);
-		json_str(&j, "host_key", m->host_key);
-		json_obj_close(&j);
-		verb_row(q, &j);
-	}
-	verb_end(q, CONTROL_OK, "%s", "");
-}
-
-/* The entry was put in the first turn; the files follow once it is folded. */
-static void
-verb_authorize(struct request *q)
-{
-	struct node *n = q->node;
-	struct member m;
-	char err[512];
-
-	if (q->phase == 1) {
-		if (commit_idle(n->commit))
-			member_written(q);
-		return;
-	}
-	if (q->nwords == 2 && strcmp(q->words[1], "--list") == 0) {
-		verb_members(q);
-		return;
-	}
-	if (q->nwords == 3 && strcmp(q->words[1], "--remove") == 0) {
-		const struct member *old = index_member(n->index, q->words[2]);
-
-		if (old == NULL || old->removed != 0) {
-			verb_end(q, CONTROL_FAILED, "no member has that name");
-			return;
-		}
-		m = *old;
-		m.removed = 1;
-	} else if (q->nwords != 2 || members_parse(q->words[1], &m, err, sizeof(err)) < 0) {
-		verb_end(q, CONTROL_FAILED, "%s",
-			 q->nwords == 2 ? err : "authorize: one line, --list, or --remove NAME");
-		return;
-	} else if (strcmp(m.name, n->conf->name) == 0) {
-		verb_end(q, CONTROL_FAILED, "that line is this node's own");
-		return;
-	}
-	snprintf(m.admitted_by, sizeof(m.admitted_by), "%s", n->conf->name);
-	put_member(n, &m);
-	q->phase = 1;
-}
-
 /* ---- the table ---- */
 
 static const struct verb verbs[] = {
@@ -485,7 +395,9 @@ static const struct verb verbs[] = {
 	{"conflicts", true, verb_conflicts},  {"trash", true, verb_trash},
 	{"pause", false, verb_pause},         {"resume", false, verb_resume},
 	{"scrub", false, verb_scrub},         {"reload", false, verb_reload},
-	{"authorize", false, verb_authorize},
+	{"authorize", false, verb_authorize}, {"invite", false, verb_invite},
+	{"adopt", false, verb_adopt},         {"forget", false, verb_forget},
+	{"leave", false, verb_leave},         {"authorized-keys", false, verb_authorized_keys},
 };
 
 const struct verb *

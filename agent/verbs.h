@@ -25,8 +25,9 @@ struct request {
 	size_t peers_wanted;  /* wait: on so many others; SIZE_MAX: all */
 	struct index_cursor cursor;
 	bool cursor_begun, follow;
-	const char *path;  /* log, history: only this */
-	struct kept *kept; /* list: where it is */
+	const char *path;                     /* log, history: only this */
+	char name[MEMBER_NAME_BYTES_MAX + 1]; /* of the member whose entry is awaited */
+	struct kept *kept;                    /* list: where it is */
 	size_t i;
 	struct restore *restore;
 };
@@ -59,6 +60,13 @@ const char *verb_status_state(const struct node *n, bool watcher);
 const char *verb_peer_state(const struct node *n, const struct peer *p); /* alive, suspect, dead */
 void verb_wait(struct request *q);
 void verb_peers(struct request *q);
+/* verb_members.c */
+void verb_authorize(struct request *q);
+void verb_authorized_keys(struct request *q);
+void verb_invite(struct request *q);
+void verb_adopt(struct request *q);
+void verb_forget(struct request *q);
+void verb_leave(struct request *q);
 /* verb_store.c */
 void verb_conflicts(struct request *q);
 void verb_trash(struct request *q);

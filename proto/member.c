@@ -27,6 +27,35 @@ member_name_ok(const char *name, size_t len)
 	return name[0] != '-' && name[len - 1] != '-';
 }
 
+static int
+compare_numbers(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+int
+member_compare(const struct member *a, const struct member *b)
+{
+	const char *const texts[][2] = {{a->address, b->address},
+					{a->user, b->user},
+					{a->user_key, b->user_key},
+					{a->host_key, b->host_key},
+					{a->admitted_by, b->admitted_by}};
+	int c = compare_numbers(a->admitted, b->admitted);
+
+	c = c != 0 ? c : compare_numbers(a->removed, b->removed);
+	c = c != 0 ? c : compare_numbers(a->incarnation, b->incarnation);
+	for (size_t i = 0; c == 0 && i < ARRAY_LEN(texts); i++)
+		c = strcmp(texts[i][0], texts[i][1]);
+	return c != 0 ? c : compare_numbers(a->store, b->store);
+}
+
+bool
+member_same_keys(const struct member *a, const struct member *b)
+{
+	return strcmp(a->user_key, b->user_key) == 0 && strcmp(a->host_key, b->host_key) == 0;
+}
+
 static void
 put_text(struct buf *b, const char *text, size_t size)
 {
@@ -43,6 +72,7 @@ member_encode(struct buf *b, const struct member *m)
 	put_text(b, m->host_key, sizeof(m->host_key));
 	put_text(b, m->admitted_by, sizeof(m->admitted_by));
 	buf_put_u64(b, m->store);
+	buf_put_u64(b, m->admitted);
 	buf_put_u64(b, m->incarnation);
 	buf_put_u8(b, m->removed);
 }
@@ -102,6 +132,7 @@ member_decode(struct cur *c, struct member *m)
 	get_text(c, m->host_key, sizeof(m->host_key));
 	by = get_text(c, m->admitted_by, sizeof(m->admitted_by));
 	m->store = cur_u64(c);
+	m->admitted = cur_u64(c);
 	m->incarnation = cur_u64(c);
 	m->removed = cur_u8(c);
 	if (!c->bad && m->removed <= 1 && member_name_ok(m->name, name) &&

@@ -54,6 +54,32 @@ put_record(struct buf *b, const struct msg *m)
 		buf_put(b, m->bytes, m->len);
 }
 
+void
+msg_put_near(struct buf *b, const char *name)
+{
+	put_name(b, name);
+}
+
+void
+msg_put_far(struct buf *b, const char *name, uint64_t beat)
+{
+	put_name(b, name);
+	buf_put_u64(b, beat);
+}
+
+static void
+put_table(struct buf *b, const struct msg *m)
+{
+	assert(m->nnear <= MEMBERS_MAX && m->nfar <= MEMBERS_MAX);
+	buf_put_u64(b, m->digest);
+	buf_put_u64(b, m->time_ms);
+	buf_put_u8(b, m->near_said);
+	buf_put_u16(b, m->nnear);
+	buf_put(b, m->near.p, m->near.left);
+	buf_put_u16(b, m->nfar);
+	buf_put(b, m->far.p, m->far.left);
+}
+
 static void
 put_payload(struct buf *b, const struct msg *m)
 {
@@ -72,6 +98,8 @@ put_payload(struct buf *b, const struct msg *m)
 		break;
 	case MSG_ACK:
 		put_name(b, m->node);
+		if (m->node[0] != '\0')
+			buf_put_u64(b, m->store);
 		buf_put_u8(b, m->reset);
 		put_spans(b, m);
 		break;
@@ -123,6 +151,9 @@ put_payload(struct buf *b, const struct msg *m)
 		buf_put_u8(b, m->code);
 		buf_put_u8(b, m->last);
 		buf_put(b, m->bytes, m->len);
+		break;
+	case MSG_TABLE:
+		put_table(b, m);
 		break;
 	}
 }
@@ -272,6 +303,48 @@ get_hello(struct cur *c, struct msg *m)
 		c->bad = true;
 }
 
+void
+msg_near(struct cur *near, char name[MEMBER_NAME_BYTES_MAX + 1])
+{
+	memset(name, 0, MEMBER_NAME_BYTES_MAX + 1);
+	get_name(near, name, false);
+}
+
+uint64_t
+msg_far(struct cur *far, char name[MEMBER_NAME_BYTES_MAX + 1])
+{
+	msg_near(far, name);
+	return cur_u64(far);
+}
+
+/* A list of names, each with a beat if `far`; *out is where it lies. */
+static void
+get_names(struct cur *c, uint16_t *n, struct cur *out, bool far)
+{
+	char name[MEMBER_NAME_BYTES_MAX + 1];
+
+	*n = cur_u16(c);
+	if (*n > MEMBERS_MAX)
+		c->bad = true;
+	*out = *c;
+	for (unsigned i = 0; !c->bad && i < *n; i++) {
+		msg_near(c, name);
+		if (far)
+			(void)cur_u64(c);
+	}
+	out->left -= c->left;
+}
+
+static void
+get_table(struct cur *c, struct msg *m)
+{
+	m->digest = cur_u64(c);
+	m->time_ms = cur_u64(c);
+	m->near_said = get_bool(c);
+	get_names(c, &m->nnear, &m->near, false);
+	get_names(c, &m->nfar, &m->far, true);
+}
+
 static int
 get_record(struct cur *c, struct msg *m)
 {
@@ -327,6 +400,8 @@ get_payload(struct cur *c, struct msg *m)
 		break;
 	case MSG_ACK:
 		get_name(c, m->node, true);
+		if (m->node[0] != '\0')
+			m->store = cur_u64(c);
 		m->reset = get_bool(c);
 		get_spans(c, m);
 		break;
@@ -376,6 +451,9 @@ get_payload(struct cur *c, struct msg *m)
 		m->last = get_bool(c);
 		get_rest(c, m, MSG_BLOB_BYTES_MAX);
 		break;
+	case MSG_TABLE:
+		get_table(c, m);
+		break;
 	default:
 		c->bad = true;
 	}
@@ -406,9 +484,10 @@ msg_clear(struct msg *m)
 const char *
 msg_name(uint8_t type)
 {
-	static const char *const names[] = {
-		"?",   "HELLO",  "BYE", "PING", "PONG", "SEEN",   "ORIGIN", "RECORD", "UPTO",
-		"ACK", "MEMBER", "GET", "DATA", "END",  "CREDIT", "CANCEL", "ASK",    "TELL"};
+	static const char *const names[] = {"?",      "HELLO",  "BYE",    "PING", "PONG",
+					    "SEEN",   "ORIGIN", "RECORD", "UPTO", "ACK",
+					    "MEMBER", "GET",    "DATA",   "END",  "CREDIT",
+					    "CANCEL", "ASK",    "TELL",   "TABLE"};
 
 	return type < ARRAY_LEN(names) ? names[type] : "?";
 }

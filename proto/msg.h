@@ -29,8 +29,8 @@ enum msg_type {
 	MSG_UPTO = 8, /* spans: this stream has now vouched for these dots: everything of them that
 		       * survives was sent before or was there. Takes effect with the frame that has
 		       * `last`; the receiver joins the whole set */
-	MSG_ACK = 9,  /* node (empty: the sender itself), spans: dots applied and durable there.
-			 Joins what was said before unless `reset` */
+	MSG_ACK = 9,  /* node (empty: the sender itself) and its store, spans: dots applied and
+			 durable there. Joins what was said before unless `reset` */
 	MSG_MEMBER = 10, /* member: an entry of the member table */
 	MSG_GET = 11,    /* stream, how, hash, size, offset: send me this content */
 	MSG_DATA = 12,   /* stream, bytes. Only within granted credit */
@@ -39,6 +39,8 @@ enum msg_type {
 	MSG_CANCEL = 15, /* stream: the one who asked wants no more; answered by END */
 	MSG_ASK = 16,    /* id, what, blob: a question about one path or the store */
 	MSG_TELL = 17,   /* id, code, last, blob: (a part of) the answer */
+	MSG_TABLE = 18,  /* digest of the sender's member table, its beat (time_ms), whom it has
+			    sessions with (near, if said) and what it heard of others (far) */
 };
 
 /* What an ASK wants to know. */
@@ -110,6 +112,9 @@ struct msg {
 	const uint8_t *bytes; /* DATA, inlined content, blob, BYE's text */
 	size_t len;
 	struct member member;
+	bool near_said; /* TABLE: near is complete; else it is as before */
+	uint16_t nnear, nfar;
+	struct cur near, far; /* msg_near, msg_far */
 };
 
 /* Appends one whole frame to b. Asserts that the fields are within their limits. */
@@ -121,6 +126,12 @@ void msg_clear(struct msg *m);
 struct span3
 msg_span(const struct msg *m,
 	 uint32_t i); /* validated by msg_decode: 1 <= lo <= hi <= DOT_SEQ_MAX, origin not 0 */
+/* The next of the nnear names, or of the nfar names with their beats. The caller counts. */
+void msg_near(struct cur *near, char name[MEMBER_NAME_BYTES_MAX + 1]);
+uint64_t msg_far(struct cur *far, char name[MEMBER_NAME_BYTES_MAX + 1]);
+/* Appends what msg_near and msg_far read; the caller counts. */
+void msg_put_near(struct buf *b, const char *name);
+void msg_put_far(struct buf *b, const char *name, uint64_t beat);
 const char *msg_name(uint8_t type);
 const char *msg_code_text(uint8_t code);
 /* Sends a set as as many frames as it needs (at least one, the last one with `last`); m gives type,

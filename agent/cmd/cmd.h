@@ -40,6 +40,39 @@ void table_status(const char *json, size_t len); /* the one object of `status`, 
 bool table_shown(const char *json, size_t len, char **path, size_t *path_len, char hash[65],
 		 uint64_t *size);
 
+/* The text under a key of a row, or "", cut to fit. */
+void table_field(const char *json, size_t len, const char *key, char *out, size_t size);
+
+/* invite.c: an ed25519 key pair at path and path.pub. 0, or the code after printing why not. */
+int cmd_keygen(const char *path, const char *comment);
+/* A directory of this user's alone below the state directory, for keys that live a moment: key,
+ * key.pub, known_hosts. 0, or the code after printing why not. */
+#define CMD_PATH_BYTES 4200
+int cmd_private_dir(const struct command *c, char dir[CMD_PATH_BYTES]);
+void cmd_private_dir_gone(const char *dir);
+
+/* local.c */
+bool cmd_agent_runs(const struct command *c);
+struct member;
+/* Entries into the WAL, as far as they are newer than what is there, and sshd's files, while the
+ * agent does not run. The code after printing what failed. */
+int cmd_take_members(struct command *c, const struct member *m, size_t n);
+/* Has this node logged nothing yet? -errno. The agent does not run. */
+int cmd_nothing_logged(struct command *c);
+
+/* preview.c: what joining would do to this node's files. */
+struct preview;
+struct preview *preview_new(struct command *c); /* NULL after printing why not */
+void preview_free(struct preview *p);
+/* Rows of the cluster's list (PROTOCOL.md, "Joining"). False: that is no list, or no memory. */
+bool preview_rows(struct preview *p, const void *rows, size_t len);
+/* All rows came: looks at what else lies here, and prints the sum. The code of a failure, or 0. */
+int preview_print(struct preview *p);
+/* Moves what the cluster does not know to WORK/unknown. The code of a failure, or 0. */
+int preview_hold(struct preview *p);
+
+int cmd_invite(struct command *c);
+int cmd_join(struct command *c);
 int cmd_init(struct command *c);
 int cmd_check(struct command *c);
 int cmd_put(struct command *c);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "conf/clock.h"
@@ -90,25 +89,12 @@ static int
 make_key(const struct settings *conf)
 {
 	char comment[128];
-	pid_t pid;
-	int status;
 
 	if (access(conf->ssh_key, F_OK) == 0)
 		return cmd_fail(CONTROL_FAILED, "%s: is there already; init overwrites nothing",
 				conf->ssh_key);
 	snprintf(comment, sizeof(comment), "mimeo:%s", conf->name);
-	pid = fork();
-	if (pid == 0) {
-		execlp("ssh-keygen", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment,
-		       "-f", conf->ssh_key, (char *)NULL);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) ||
-	    WEXITSTATUS(status) != 0)
-		return cmd_fail(CONTROL_FAILED,
-				"%s: ssh-keygen could not make it (is openssh-client installed?)",
-				conf->ssh_key);
-	return 0;
+	return cmd_keygen(conf->ssh_key, comment);
 }
 
 static int
@@ -204,8 +190,8 @@ cmd_init(struct command *c)
 	if (r == 0)
 		r = make_home(c);
 	if (r == 0)
-		printf("%s: written; node %s mirrors %s\nnext: `mimeo key` here, `mimeo authorize` "
-		       "on the others, and start both daemons\n",
+		printf("%s: written; node %s mirrors %s\nnext: start both daemons; to join others, "
+		       "`mimeo invite` on one of them and `mimeo join -` here\n",
 		       c->file, c->conf->name, c->conf->root);
 	return r;
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,6 +17,7 @@
 #include "conf/clock.h"
 #include "conf/lifelock.h"
 #include "conf/random.h"
+#include "proto/admit.h"
 #include "proto/walfile.h"
 
 int
@@ -111,8 +113,19 @@ append_member(struct offline *o, const struct member *m)
 }
 
 static int
+write_files(struct command *c, struct offline *o)
+{
+	if (members_write_files(c->conf, o->index->members, o->index->nmembers, c->err,
+				sizeof(c->err)) < 0)
+		return cmd_fail(CONTROL_FAILED, "%s", c->err);
+	return CONTROL_OK;
+}
+
+static int
 change(struct command *c, struct offline *o, const char *remove, const char *line)
 {
+	const struct admit_table t = {o->index->members, o->index->nmembers, c->conf->name};
+	const char *why;
 	struct member m;
 	const struct member *old;
 	int r;
@@ -122,24 +135,23 @@ change(struct command *c, struct offline *o, const char *remove, const char *lin
 		if (old == NULL || old->removed != 0)
 			return cmd_fail(CONTROL_FAILED, "%s: no member has that name", remove);
 		m = *old;
-		m.removed = 1;
+		members_removal(&m, c->conf->name, clock_wall_ms());
 	} else if (members_parse(line, &m, c->err, sizeof(c->err)) < 0) {
 		return cmd_fail(CONTROL_FAILED, "%s", c->err);
 	} else if (strcmp(m.name, c->conf->name) == 0) {
 		return cmd_fail(CONTROL_FAILED, "that line is this node's own");
+	} else {
+		why = admit_join(&t, &m);
+		if (why != NULL)
+			return cmd_fail(CONTROL_FAILED, "%s: %s", m.name, why);
+		members_admission(&m, index_member(o->index, m.name), c->conf->name,
+				  clock_wall_ms());
 	}
-	old = index_member(o->index, m.name);
-	m.incarnation = old != NULL && old->incarnation >= clock_wall_ms() ? old->incarnation + 1
-									   : clock_wall_ms();
-	snprintf(m.admitted_by, sizeof(m.admitted_by), "%s", c->conf->name);
 	r = append_member(o, &m);
 	if (r < 0)
 		return cmd_fail(CONTROL_FAILED, "%s/wal: cannot be written: %s", c->conf->state,
 				strerror(-r));
-	if (members_write_files(c->conf, o->index->members, o->index->nmembers, c->err,
-				sizeof(c->err)) < 0)
-		return cmd_fail(CONTROL_FAILED, "%s", c->err);
-	return CONTROL_OK;
+	return write_files(c, o);
 }
 
 static int
@@ -156,24 +168,65 @@ list(const struct offline *o)
 }
 
 static int
+open_failed(struct command *c, int r)
+{
+	return cmd_fail(CONTROL_FAILED, "%s: the WAL cannot be opened: %s", c->conf->state,
+			strerror(-r));
+}
+
+static int
 offline(struct command *c, const char *remove, const char *line)
 {
 	struct offline o = {.lock = -1};
 	int r = offline_open(c, &o);
 
 	if (r < 0)
-		r = cmd_fail(CONTROL_FAILED, "%s: the WAL cannot be opened: %s", c->conf->state,
-			     strerror(-r));
+		r = open_failed(c, r);
 	else
 		r = remove == NULL && line == NULL ? list(&o) : change(c, &o, remove, line);
 	offline_close(&o);
 	return r;
 }
 
+int
+cmd_take_members(struct command *c, const struct member *m, size_t n)
+{
+	struct offline o = {.lock = -1};
+	int r = offline_open(c, &o);
+
+	if (r < 0)
+		r = open_failed(c, r);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct member *old = index_member(o.index, m[i].name);
+
+		if (old == NULL || member_compare(&m[i], old) > 0)
+			r = append_member(&o, &m[i]);
+		if (r < 0)
+			r = cmd_fail(CONTROL_FAILED, "%s/wal: cannot be written: %s",
+				     c->conf->state, strerror(-r));
+	}
+	if (r == 0)
+		r = write_files(c, &o);
+	offline_close(&o);
+	return r;
+}
+
+int
+cmd_nothing_logged(struct command *c)
+{
+	struct offline o = {.lock = -1};
+	int r = offline_open(c, &o);
+
+	if (r == 0)
+		r = o.index->log_first == NULL && o.index->scanned_ms == 0;
+	offline_close(&o);
+	return r;
+}
+
 /* ---- with it ---- */
 
-static bool
-agent_runs(const struct command *c)
+bool
+cmd_agent_runs(const struct command *c)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -201,7 +254,7 @@ cmd_authorize(struct command *c)
 	if (!listing && !removing && c->nargs != 1)
 		return cmd_fail(CONTROL_USAGE,
 				"authorize: one LINE (in quotes), --list, or --remove NAME");
-	if (!agent_runs(c))
+	if (!cmd_agent_runs(c))
 		return offline(c, removing ? c->args[1] : NULL,
 			       listing || removing ? NULL : c->args[0]);
 	for (int i = 0; i < c->nargs; i++)
@@ -212,25 +265,28 @@ cmd_authorize(struct command *c)
 	return code;
 }
 
-/* What authorized_keys has, for this account only. sshd calls it for every login: it must be quick
- * and say nothing else. */
+static void
+print_lines(void *arg, const char *json, size_t len)
+{
+	char *text = malloc(len + 1);
+
+	(void)arg;
+	if (text == NULL)
+		return;
+	table_field(json, len, "lines", text, len + 1);
+	fputs(text, stdout);
+	free(text);
+}
+
+/* sshd calls it for every login, in place of a file or besides one. Without an agent nobody is let
+ * in: there would be nothing to attach to. */
 int
 cmd_authorized_keys(struct command *c)
 {
-	char line[4096];
-	FILE *f;
+	const char *words[2] = {"authorized-keys"};
 
 	if (c->nargs != 1)
 		return cmd_fail(CONTROL_USAGE, "authorized-keys: which user?");
-	if (strcmp(c->args[0], c->conf->ssh_user) != 0)
-		return CONTROL_OK;
-	f = fopen(c->conf->ssh_authorized_keys, "re");
-	if (f == NULL)
-		return cmd_fail(CONTROL_FAILED, "%s: %s", c->conf->ssh_authorized_keys,
-				strerror(errno));
-	while (fgets(line, sizeof(line), f) != NULL)
-		if (strstr(line, " mimeo:") != NULL)
-			fputs(line, stdout);
-	fclose(f);
-	return CONTROL_OK;
+	words[1] = c->args[0];
+	return cmd_ask(c, words, 2, print_lines, NULL);
 }

@@ -110,6 +110,7 @@ cmd_peers(struct command *c)
 						      {"last_contact", "LAST CONTACT", COL_TIME},
 						      {"rtt_ms", "RTT ms", COL_TEXT},
 						      {"pending", "LACKS", COL_TEXT},
+						      {"admitted_by", "LET IN BY", COL_TEXT},
 						      {"last_error", "LAST ERROR", COL_TEXT}};
 
 	return ask(c, "peers", columns, ARRAY_LEN(columns), true);
@@ -269,6 +270,18 @@ cmd_resume(struct command *c)
 	return ask(c, "resume", NULL, 0, false);
 }
 
+static int
+cmd_leave(struct command *c)
+{
+	return ask(c, "leave", NULL, 0, false);
+}
+
+static int
+cmd_forget(struct command *c)
+{
+	return ask(c, "forget", NULL, 0, false);
+}
+
 /* Both daemons: the watcher is told by its lock file's owner being asked through the run directory.
  */
 static int
@@ -314,6 +327,15 @@ static const struct verb_row rows[] = {
 	 "mimeo authorize 'mimeo1 web2 web2.example.com:22 mimeo ssh-ed25519 AAAA... ssh-ed25519 "
 	 "AAAA...'",
 	 true, cmd_authorize},
+	{"invite", "[--ttl 1h]", "prints a block with which one newcomer may join",
+	 "mimeo invite --ttl 10m", true, cmd_invite},
+	{"join", "- [--hold-unknown] [--yes]",
+	 "joins the cluster whose invitation stands on standard input",
+	 "ssh web1 mimeo invite | mimeo join - --yes", true, cmd_join},
+	{"leave", "", "this node is no member any more; its files stay", "mimeo leave", true,
+	 cmd_leave},
+	{"forget", "NAME", "that node is no member any more: its keys are refused everywhere",
+	 "mimeo forget web3", true, cmd_forget},
 	{"authorized-keys", "USER", "for sshd's AuthorizedKeysCommand",
 	 "AuthorizedKeysCommand /usr/bin/mimeo authorized-keys %u", true, cmd_authorized_keys},
 	{"status", "[--json]", "is everything everywhere? 0 yes, 3 not yet, 4 no agent, 5 halted",
@@ -407,7 +429,8 @@ run_verb(struct command *c, const struct verb_row *r)
 		fprintf(stderr, "%s\n", c->err);
 		return CONTROL_USAGE;
 	}
-	if (strcmp(r->name, "put") != 0 && strcmp(r->name, "authorize") != 0)
+	if (strcmp(r->name, "put") != 0 && strcmp(r->name, "authorize") != 0 &&
+	    strcmp(r->name, "join") != 0)
 		tidy_args(c);
 	code = r->run(c);
 	settings_free(c->conf);

@@ -148,6 +148,16 @@ table_print(struct table *t)
 	free(t);
 }
 
+void
+table_field(const char *json, size_t len, const char *key, char *out, size_t size)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	const char *s = json_string_value(json_object_get(o, key));
+
+	snprintf(out, size, "%s", s != NULL ? s : "");
+	json_decref(o);
+}
+
 static long long
 number(const json_t *o, const char *key)
 {

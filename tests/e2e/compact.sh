@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need sshd jq python3
 
-must "three nodes come up" "$lab" up "$T/lab" 3
+must "three nodes come up" "$lab" up "$T/lab" 3 guard.max_delete='1000000, 100%'
 cat >"$T/fill.py" <<'END'
 # Files with long names, made or removed.
 import os, sys

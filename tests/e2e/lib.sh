@@ -118,6 +118,8 @@ done_testing() {
 
 cleanup() {
 	local rc=$?
+	# shellcheck disable=SC2046
+	kill $(jobs -p) 2>/dev/null
 	[ -d "$T/lab" ] && "$lab" down "$T/lab" 2>/dev/null
 	if [ "$bad" = 0 ] && [ "$rc" = 0 ]; then
 		rm -rf "$T"

@@ -754,19 +754,25 @@ forged_own(void)
 	ok(rig_local(&rig, "mine-3", "four"), "the next file goes out");
 }
 
+#define FACES_ORIGIN 0xfaceull /* of one dot with two records: frozen from then on */
+
 static void
 equivocation(void)
 {
-	struct record rec = file("two-faced", 9, "one");
+	struct record rec = rig_record(FACES_ORIGIN, 1, "two-faced", 9, "one", 3);
 	struct peer *p = evil();
 
 	if (p != NULL) {
+		peer_origin(p, FACES_ORIGIN, "evil");
 		say_record(p, &rec, "one");
 		(void)peers_until(&rig.peers, has_acked, p, RIG_WAIT_MS);
-		rec = rig_record(EVIL_ORIGIN, evil_seq, "two-faced", 9, "two", 3);
+		rec = rig_record(FACES_ORIGIN, 1, "two-faced", 9, "two", 3);
 		say_record(p, &rec, "two");
+		rec = rig_record(FACES_ORIGIN, 2, "never", 5, "more", 4);
+		say_record(p, &rec, "more");
 	}
 	absorbed(p, "one dot for two records");
+	ok(!rig_file_is(&rig, "never", "more", 4), "nothing more is taken of that origin");
 	ok(rig_file_is(&rig, "two-faced", "one", 3), "the first one stays");
 	ok(strstr(rig_command(&rig, "errors"), "one dot names two different records") != NULL,
 	   "and it is said");
@@ -863,6 +869,7 @@ forged_acks(void)
 		char what[64];
 
 		buf_put_str(&b, names[i], strlen(names[i]));
+		buf_put_u64(&b, 1); /* of its store */
 		buf_put_u8(&b, 1);
 		buf_put_u8(&b, 1);
 		buf_put_u32(&b, 1);

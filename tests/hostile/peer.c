@@ -262,6 +262,7 @@ heard(struct peer *p, const struct msg *m)
 			p->on_credit(p, m);
 		break;
 	case MSG_MEMBER:
+	case MSG_TABLE:
 	case MSG_CANCEL:
 	case MSG_ASK:
 	case MSG_TELL:

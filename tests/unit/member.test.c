@@ -22,6 +22,7 @@ sample(void)
 		.host_key = KEY "x",
 		.admitted_by = "web2",
 		.store = 0x1122334455667788,
+		.admitted = 5,
 		.incarnation = 3,
 		.removed = 1,
 	};
@@ -95,9 +96,13 @@ static void
 test_bytes(void)
 {
 	static const char want[] = "\1\0a\0\0\0\0\0\0\0\0\1\0b"
-				   "\7\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1";
-	struct member m = {
-		.name = "a", .admitted_by = "b", .store = 7, .incarnation = 2, .removed = 1};
+				   "\7\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1";
+	struct member m = {.name = "a",
+			   .admitted_by = "b",
+			   .store = 7,
+			   .admitted = 4,
+			   .incarnation = 2,
+			   .removed = 1};
 	struct member got;
 	struct buf b = {0};
 
@@ -111,7 +116,8 @@ test_bytes(void)
 		   strcmp(got.user, m.user) == 0 && strcmp(got.user_key, m.user_key) == 0 &&
 		   strcmp(got.host_key, m.host_key) == 0 &&
 		   strcmp(got.admitted_by, m.admitted_by) == 0 && got.store == m.store &&
-		   got.incarnation == m.incarnation && got.removed == m.removed,
+		   got.admitted == m.admitted && got.incarnation == m.incarnation &&
+		   got.removed == m.removed,
 	   "comes back");
 	buf_free(&b);
 }
@@ -209,6 +215,7 @@ test_long(void)
 			}
 			buf_put_u64(&b, 1);
 			buf_put_u64(&b, 1);
+			buf_put_u64(&b, 1);
 			buf_put_u8(&b, 0);
 			is_int(decode(b.data, b.len, &got), more ? -EPROTO : 0,
 			       "string %zu of %zu bytes", i, max[i] + more);
@@ -216,9 +223,37 @@ test_long(void)
 		}
 }
 
+/* Of two entries of one name the same one counts on every node. */
+static void
+test_order(void)
+{
+	struct member old = sample(), m = sample();
+
+	ok(member_compare(&old, &m) == 0, "an entry is what it is");
+	m.incarnation++;
+	ok(member_compare(&m, &old) > 0 && member_compare(&old, &m) < 0, "the later change counts");
+	m.removed = 0;
+	m.incarnation += 1000;
+	ok(member_compare(&m, &old) < 0, "but no change brings back what is removed");
+	m.admitted++;
+	m.incarnation = 0;
+	ok(member_compare(&m, &old) > 0, "an admission does");
+	m = sample();
+	m.address[0] = 'x';
+	ok(member_compare(&m, &old) == -member_compare(&old, &m) && member_compare(&m, &old) != 0,
+	   "and at one time the bytes decide");
+	m = sample();
+	m.store++;
+	ok(member_compare(&m, &old) > 0, "all of them");
+	ok(member_same_keys(&m, &old), "the same keys");
+	m.host_key[20] = 'y';
+	ok(!member_same_keys(&m, &old), "another host key");
+}
+
 int
 main(void)
 {
+	test_order();
 	test_names();
 	test_bytes();
 	test_damage();

@@ -11,7 +11,7 @@
 #include "tests/fold.h"
 #include "tests/tap.h"
 
-#define TYPES (MSG_TELL + 1)
+#define TYPES (MSG_TABLE + 1)
 
 static const char text[] = "some bytes of no meaning";
 
@@ -61,6 +61,11 @@ sample(uint8_t type, const struct buf *spans)
 	m.inlined = true;
 	m.bytes = (const uint8_t *)text;
 	m.len = sizeof(text);
+	m.near_said = true;
+	m.nnear = 2;
+	m.near = cur_of("\1\0a\1\0b", 6);
+	m.nfar = 1;
+	m.far = cur_of("\1\0c\1\2\3\4\5\6\7\10", 11);
 	m.member = (struct member){
 		.name = "web2", .address = "web2:22", .user = "mimeo", .incarnation = 3};
 	return m;
@@ -79,6 +84,9 @@ same(const struct msg *m, const struct msg *got)
 	buf_free(&b);
 	return equal;
 }
+
+static void table(const struct buf *spans);
+static int round_trip(const struct msg *m);
 
 static void
 there_and_back(const struct buf *spans)
@@ -240,6 +248,7 @@ limits(const struct buf *spans)
 	m.inlined = false;
 	is_int(round_trip(&m), -EPROTO, "RECORD: a path that leaves the root");
 
+	table(spans);
 	m = sample(MSG_ACK, spans);
 	m.node[0] = '\0';
 	is_int(round_trip(&m), 0, "ACK: no name is the sender");
@@ -344,6 +353,46 @@ sets(void)
 	}
 }
 
+/* Names near and far: read one by one, and as many as there may be members. */
+static void
+table(const struct buf *spans)
+{
+	char name[MEMBER_NAME_BYTES_MAX + 1];
+	struct msg m = sample(MSG_TABLE, spans), got;
+	struct buf b = {0}, names = {0};
+
+	msg_encode(&b, &m);
+	must(msg_decode(b.data + 4, b.len - 4, &got));
+	msg_near(&got.near, name);
+	is_str(name, "a", "TABLE: the first near one");
+	msg_near(&got.near, name);
+	ok(strcmp(name, "b") == 0 && cur_done(&got.near), "TABLE: and the last");
+	ok(msg_far(&got.far, name) == 0x0807060504030201 && strcmp(name, "c") == 0 &&
+		   cur_done(&got.far),
+	   "TABLE: a far one and its beat");
+	m.near = cur_of("\1\0a\1\0B", 6);
+	is_int(round_trip(&m), -EPROTO, "TABLE: a name that is none");
+	m = sample(MSG_TABLE, spans);
+	m.nfar = 2;
+	is_int(round_trip(&m), -EPROTO, "TABLE: fewer than it says");
+	for (unsigned i = 0; i < MEMBERS_MAX; i++)
+		msg_put_near(&names, "x");
+	m = sample(MSG_TABLE, spans);
+	m.nnear = MEMBERS_MAX;
+	m.near = cur_of(names.data, names.len);
+	is_int(round_trip(&m), 0, "TABLE: as many as there may be members");
+	buf_reset(&b);
+	m.nnear = 0;
+	m.near = cur_of("", 0);
+	msg_encode(&b, &m);
+	bytes_set_u32(b.data, bytes_get_u32(b.data)); /* the count is behind digest, beat, bool */
+	b.data[5 + 17] = (MEMBERS_MAX + 1) & 0xff;
+	b.data[5 + 18] = (MEMBERS_MAX + 1) >> 8;
+	is_int(msg_decode(b.data + 4, b.len - 4, &got), -EPROTO, "TABLE: not one more");
+	buf_free(&b);
+	buf_free(&names);
+}
+
 static void
 words(void)
 {
@@ -353,7 +402,7 @@ words(void)
 		named += strcmp(msg_name((uint8_t)i), "?") != 0;
 		told += strcmp(msg_code_text((uint8_t)i), "an unknown reason") != 0;
 	}
-	ok(named == MSG_TELL && told == CODE_TIMEOUT + 1, "every type and code has its words");
+	ok(named == MSG_TABLE && told == CODE_TIMEOUT + 1, "every type and code has its words");
 }
 
 /* ---- the worked example of PROTOCOL.md, byte for byte ---- */
