@@ -117,7 +117,7 @@ got_member(struct welcome *w, const struct msg *msg)
 {
 	struct node *n = w->n;
 	struct member m = msg->member;
-	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name};
+	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name, 0};
 	const char *why = admit_join(&t, &m), *by;
 	int r;
 
