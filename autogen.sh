@@ -14,7 +14,7 @@ set -eu
 build_packages='build-essential autoconf automake pkg-config libssh2-1-dev librsync-dev libinih-dev
 	libmicrohttpd-dev libssl-dev libjansson-dev'
 run_packages='openssh-server openssh-client'
-test_packages='strace python3 curl jq rsync procps'
+test_packages='strace python3 curl jq rsync procps iproute2'
 
 usage() {
 	sed -n '3,/^$/s/^# \{0,1\}//p' "$0"

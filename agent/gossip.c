@@ -331,12 +331,27 @@ take(struct gossip *g, const char *from, const struct member *m)
 		members_put(g->n, m);
 }
 
+/* Entries on their way that add to the table. */
+static size_t
+additions(const struct gossip *g)
+{
+	size_t n = 0;
+
+	for (const struct news *w = g->news; w != NULL; w = w->next) {
+		const struct member *old = index_member(g->n->index, w->m.name);
+
+		n += old == NULL || (old->removed != 0 && w->m.removed == 0);
+	}
+	return n;
+}
+
 void
 gossip_got_member(struct gossip *g, struct link *l, const struct msg *msg)
 {
 	struct node *n = g->n;
 	const struct member *m = &msg->member;
-	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name};
+	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name,
+				      additions(g)};
 	const struct peer *named = exchange_peer(n->exchange, m->name);
 	const struct news *coming = news_of(g, m->name);
 	const char *why = NULL;

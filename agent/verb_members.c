@@ -95,7 +95,7 @@ static void
 authorize_line(struct request *q, const char *line)
 {
 	struct node *n = q->node;
-	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name};
+	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name, 0};
 	struct member m;
 	char err[512];
 	const char *why;

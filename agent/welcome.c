@@ -16,8 +16,9 @@
 #include "proto/admit.h"
 #include "proto/msg.h"
 
-#define AHEAD_BYTES (256u * 1024) /* of output; above it nothing is made and nothing is taken in   \
-				   */
+#define AHEAD_BYTES                                                                                \
+	(256u * 1024) /* of output; above it nothing is made and nothing is taken in               \
+		       */
 
 struct welcome {
 	struct node *n;
@@ -118,7 +119,7 @@ got_member(struct welcome *w, const struct msg *msg)
 {
 	struct node *n = w->n;
 	struct member m = msg->member;
-	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name};
+	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name, 0};
 	const char *why = admit_join(&t, &m), *by;
 	int r;
 

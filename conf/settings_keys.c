@@ -68,7 +68,7 @@ static const struct settings_key keys[] = {
 	  AT(retry_max_ms) },
 	{ "sync", "ping", SETTINGS_T_DURATION, "ms", "2s", 10, 10 * MINUTE,
 	  "A connection that was quiet so long is asked for a sign of life.", AT(ping_ms) },
-	{ "sync", "timeout", SETTINGS_T_DURATION, "ms", "10s", 100, HOUR,
+	{ "sync", "timeout", SETTINGS_T_DURATION, "ms", "8s", 100, HOUR,
 	  "A connection that was quiet so long is given up. Longer than ping.",
 	  AT(timeout_ms) },
 

@@ -63,9 +63,10 @@ key_taken(const struct admit_table *t, const struct member *m)
 static const char *
 no_room(const struct admit_table *t, const struct member *m, const struct member *old)
 {
-	if (old == NULL && t->n >= ADMIT_NAMES_MAX)
+	if (old == NULL && t->n + t->coming >= ADMIT_NAMES_MAX)
 		return "there are more names than a table may have";
-	if (m->removed == 0 && (old == NULL || old->removed != 0) && admit_live(t) >= MEMBERS_MAX)
+	if (m->removed == 0 && (old == NULL || old->removed != 0) &&
+	    admit_live(t) + t->coming >= MEMBERS_MAX)
 		return "there are as many members as there may be";
 	return NULL;
 }

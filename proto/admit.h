@@ -31,6 +31,7 @@ struct admit_table {
 	const struct member *members;
 	size_t n;
 	const char *self; /* this node's name */
+	size_t coming;    /* more members and names are on their way into it */
 };
 
 /*

@@ -124,7 +124,7 @@ write_files(struct command *c, struct offline *o)
 static int
 change(struct command *c, struct offline *o, const char *remove, const char *line)
 {
-	const struct admit_table t = {o->index->members, o->index->nmembers, c->conf->name};
+	const struct admit_table t = {o->index->members, o->index->nmembers, c->conf->name, 0};
 	const char *why;
 	struct member m;
 	const struct member *old;

@@ -13,7 +13,7 @@
 
 /* Members a, b, c: a was the first, let b in, b let c in. x was removed. This is a. */
 static struct member rows[ADMIT_NAMES_MAX];
-static struct admit_table table = {rows, 0, "a"};
+static struct admit_table table = {rows, 0, "a", 0};
 
 static struct member
 entry(const char *name, const char *by, uint64_t admitted)
@@ -185,6 +185,9 @@ full(void)
 		rows[table.n] = entry(name, "a", NOW - 5000);
 	}
 	is_int(says("b", &m), ADMIT_TAKE, "the last one that there is room for");
+	table.coming = 1;
+	refused(says("b", &m), "as many members", "unless another one is on its way");
+	table.coming = 0;
 	rows[table.n++] = m;
 	m = entry("again", "b", NOW);
 	refused(says("b", &m), "as many members", "one more is refused");

@@ -103,7 +103,7 @@ test_defaults(void)
 	ok(!s->owner_user && !s->owner_group, "owner has no names");
 	is_int(s->retry_max_ms, 60000, "retry_max");
 	is_int(s->ping_ms, 2000, "ping");
-	is_int(s->timeout_ms, 10000, "timeout");
+	is_int(s->timeout_ms, 8000, "timeout");
 	is_int(s->max_delete_count, 100, "max_delete count");
 	is_int(s->max_delete_percent, 10, "max_delete percent");
 	is_int(s->min_free, 1LL << 30, "min_free");
@@ -602,7 +602,7 @@ static const struct {
 	  "f:7: hook.applied '/w/stage/purge' lies in node.work '/w', allowed is a place outside" },
 	/* numbers that belong together */
 	{ "[sync]\nping = 10s\n",
-	  "f:6: sync.ping 10s is not shorter than sync.timeout 10s, allowed is a shorter one" },
+	  "f:6: sync.ping 10s is not shorter than sync.timeout 8s, allowed is a shorter one" },
 	{ "[sync]\ntimeout = 1500ms\n",
 	  "f:6: sync.ping 2s is not shorter than sync.timeout 1500ms, allowed is a shorter one" },
 	{ "[sync]\nping = 20s\n\ntimeout = 15s\n",
