@@ -216,9 +216,8 @@ ask_watcher(struct http *h)
 
 	if (h->barrier > x->answered && h->n->now_ms - h->barrier_ms < HTTP_BARRIER_MS)
 		return;
-	h->barrier = x->barrier + 1;
+	h->barrier = node_barrier(h->n);
 	h->barrier_ms = h->n->now_ms;
-	commit_put(h->n->commit, &(struct entry){.type = ENTRY_BARRIER, .num = h->barrier});
 }
 
 static bool

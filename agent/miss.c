@@ -385,9 +385,8 @@ barrier(struct miss *m)
 	struct node *n = m->n;
 
 	if (m->barrier == 0 || m->barrier_ms != n->now_ms || n->index->answered >= m->barrier) {
-		m->barrier = n->index->barrier + 1;
+		m->barrier = node_barrier(n);
 		m->barrier_ms = n->now_ms;
-		commit_put(n->commit, &(struct entry){.type = ENTRY_BARRIER, .num = m->barrier});
 	}
 	return m->barrier;
 }

@@ -393,6 +393,14 @@ node_random(struct node *n)
 	return z ^ (z >> 31);
 }
 
+uint64_t
+node_barrier(struct node *n)
+{
+	n->barrier = (n->barrier > n->index->barrier ? n->barrier : n->index->barrier) + 1;
+	commit_put(n->commit, &(struct entry){.type = ENTRY_BARRIER, .num = n->barrier});
+	return n->barrier;
+}
+
 void
 node_reconfigured(struct node *n)
 {

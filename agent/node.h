@@ -55,6 +55,7 @@ struct node {
 	struct miss *miss;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	struct counts counts;           /* since the start, for the metrics */
+	uint64_t barrier;               /* the last question to the watcher, folded or not */
 	uint64_t now_ms;
 	uint64_t wall_ms;
 	uint64_t seed;                 /* random numbers: node_random */
@@ -95,6 +96,12 @@ uint64_t node_deadline(const struct node *n); /* monotonic ms; UINT64_MAX: none 
 /* The WAL grew (somebody appended). */
 void node_wal_changed(struct node *n);
 uint64_t node_random(struct node *n);
+/*
+ * Asks the watcher whether everything that was closed until now is logged. Returns the question's
+ * number: answered once index->answered has reached it. Each question has its own: the answer to
+ * an earlier one says nothing about what was closed since.
+ */
+uint64_t node_barrier(struct node *n);
 /* Configuration was read again: n->conf and n->ignore were replaced by the caller. */
 void node_reconfigured(struct node *n);
 void node_halt(struct node *n, int error, const char *text); /* error 0: not halted any more */

@@ -19,8 +19,7 @@
 static void
 ask_watcher(struct request *q)
 {
-	q->barrier = q->node->index->barrier + 1;
-	commit_put(q->node->commit, &(struct entry){.type = ENTRY_BARRIER, .num = q->barrier});
+	q->barrier = node_barrier(q->node);
 }
 
 static bool

@@ -199,8 +199,10 @@ on_barrier(void *arg, uint64_t n)
 {
 	struct core *c = arg;
 
-	if (c->rounds != NULL)
-		rounds_barrier(c->rounds, n);
+	if (c->rounds == NULL)
+		return;
+	c->o.drain(c->o.arg);
+	rounds_barrier(c->rounds, n);
 }
 
 /* ---- what rounds ask ---- */

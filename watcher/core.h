@@ -41,6 +41,9 @@ struct core_opts {
 	uint64_t (*random)(void *arg); /* this run's origin, should it have something to say */
 	void (*fatal)(void *arg, const char *what, int error);
 	void (*halted)(void *arg, const char *text);
+	/* Hands over every event that waits (core_event). Called when a barrier is found in the
+	 * WAL: what was closed before it counts as seen, however early the log was read. */
+	void (*drain)(void *arg);
 };
 
 struct core_stats {

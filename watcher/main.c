@@ -66,6 +66,15 @@ on_notify(void *arg, uint32_t events)
 	(void)notify_read(w->notify, on_event, w);
 }
 
+static void
+drain(void *arg)
+{
+	struct watcher *w = arg;
+
+	while (notify_read(w->notify, on_event, w) > 0)
+		;
+}
+
 /* By its directory: the name is another file after each compaction. */
 static void
 watch_wal(struct watcher *w)
@@ -296,6 +305,7 @@ open_core(struct watcher *w)
 			      .wall_ms = clock_wall_ms(),
 			      .arg = w,
 			      .fatal = on_fatal,
+			      .drain = drain,
 			      .halted = on_halted};
 	int r;
 

@@ -257,6 +257,23 @@ next_origin(void *arg)
 }
 
 static void
+got_event(void *arg, const struct notify_event *e)
+{
+	struct host *h = host_of(arg);
+
+	core_event(h->core, e, h->sim->now_ns / SIM_MS);
+}
+
+static void
+drain(void *arg)
+{
+	struct host *h = arg;
+
+	while (notify_read(&h->watcher.notify, got_event, h) > 0)
+		;
+}
+
+static void
 watcher_start(struct host *h)
 {
 	struct sim *s = h->sim;
@@ -272,7 +289,8 @@ watcher_start(struct host *h)
 			      .arg = h,
 			      .random = next_origin,
 			      .fatal = on_watcher_fatal,
-			      .halted = on_halted};
+			      .halted = on_halted,
+			      .drain = drain};
 	int r;
 
 	if (h->wal->holder != NULL || h->wal->wal < 0)
@@ -405,14 +423,6 @@ agent_step(struct host *h)
 		return true;
 	}
 	return agent_turn(h) || work_step(&p->work);
-}
-
-static void
-got_event(void *arg, const struct notify_event *e)
-{
-	struct host *h = host_of(arg);
-
-	core_event(h->core, e, h->sim->now_ns / SIM_MS);
 }
 
 static bool
