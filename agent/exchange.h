@@ -26,6 +26,9 @@
 #define EXCHANGE_INBOX_BYTES_MAX                                                                   \
 	(64u * 1024 *                                                                              \
 	 1024) /* inlined content waiting to be staged; above it content is left to be fetched */
+/* A connection that this node dials begins before SSH does, and sshd may have a crowd at its door:
+ * the time that dial takes at most (DIAL_CONNECT_MS_DEFAULT), and then that for a HELLO. */
+#define EXCHANGE_DIAL_MS (15000 + SESSION_HELLO_MS_MAX)
 #define EXCHANGE_RECORDS_MAX                                                                       \
 	20000 /* received records not yet durable; above it no input is taken from peers */
 
