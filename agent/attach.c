@@ -102,10 +102,13 @@ static int
 parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"peer", required_argument, NULL, 'p'}, {"invite", required_argument, NULL, 'n'},
+		{"peer", required_argument, NULL, 'p'},
+		{"invite", required_argument, NULL, 'n'},
 		{"socket", required_argument, NULL, 's'},
-		{"idle", required_argument, NULL, 'i'}, {"help", no_argument, NULL, 'H'},
-		{"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0},
+		{"idle", required_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'H'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
 	bool fine = true;
 	int c;
@@ -174,8 +177,8 @@ static int
 send_header(int fd, const struct options *o)
 {
 	char line[ATTACH_HEADER_MAX + 1];
-	int n = snprintf(line, sizeof(line), "%s%s\n",
-			 o->peer ? ATTACH_HEADER : ATTACH_INVITED, o->peer ? o->peer : o->invite);
+	int n = snprintf(line, sizeof(line), "%s%s\n", o->peer ? ATTACH_HEADER : ATTACH_INVITED,
+			 o->peer ? o->peer : o->invite);
 
 	/* It fits into an empty socket's buffer as a whole. */
 	return write(fd, line, (size_t)n) == n ? 0 : -EPIPE;

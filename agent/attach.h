@@ -25,7 +25,7 @@
 
 #define ATTACH_HEADER "attach 1 "
 #define ATTACH_INVITED "invite 1 " /* as long as the other */
-#define ATTACH_NAME_MAX 63 /* bytes of NAME: a-z 0-9 - */
+#define ATTACH_NAME_MAX 63         /* bytes of NAME: a-z 0-9 - */
 #define ATTACH_HEADER_MAX (sizeof(ATTACH_HEADER) - 1 + ATTACH_NAME_MAX + 1) /* with the \n */
 
 /* Milliseconds without a byte from the peer after which attach ends: sshd alone would keep a

@@ -37,10 +37,10 @@ struct link;
 /* One member as this node sees it, connected or not. Lives as long as the exchange. */
 struct peer {
 	char name[MEMBER_NAME_BYTES_MAX + 1];
-	struct link *link;   /* the open session that is used; NULL: none */
-	struct dotset acked; /* what it has applied, from itself or relayed */
+	struct link *link;    /* the open session that is used; NULL: none */
+	struct dotset acked;  /* what it has applied, from itself or relayed */
 	uint64_t acked_stamp; /* moves whenever acked does */
-	struct dotset seen;  /* what it is known to hold */
+	struct dotset seen;   /* what it is known to hold */
 	uint64_t store;
 	uint64_t contact_ms;   /* wall clock of the last byte from it; 0 never */
 	uint64_t connected_ms; /* wall clock since when; 0 not connected */
@@ -50,8 +50,8 @@ struct peer {
 		whole_out;             /* content bytes by kind */
 	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
 	char last_error[256];
-	/* gossip.c, monotonic ms: the last byte from it; when its last session ended; its beat (wall
-	 * ms over there) and when a higher one was heard */
+	/* gossip.c, monotonic ms: the last byte from it; when its last session ended; its beat
+	 * (wall ms over there) and when a higher one was heard */
 	uint64_t seen_ms, lost_ms, beat, beat_ms;
 	enum peer_state state; /* as last said */
 	struct peer *next;

@@ -53,7 +53,7 @@ struct link {
 	struct dotset vouched; /* what UPTO has said in this session */
 	struct dotset told_acked;
 	struct dotset upto; /* UPTO coming in, frame by frame */
-	struct vv origins; /* origins told in this session; seq 1 */
+	struct vv origins;  /* origins told in this session; seq 1 */
 	struct index_cursor own, relay;
 	uint64_t sets_ms; /* when SEEN or UPTO was last sent */
 	uint32_t ask_id;
@@ -63,8 +63,8 @@ struct link {
 	size_t nnear;
 	uint64_t near_sent; /* hash of what it was told of ours */
 	bool table_heard;
-	unsigned differed;     /* its last TABLEs that had another digest than ours */
-	uint64_t answered[2];  /* digests, its and ours, to which it got the whole table */
+	unsigned differed;    /* its last TABLEs that had another digest than ours */
+	uint64_t answered[2]; /* digests, its and ours, to which it got the whole table */
 	struct acked_told *acked_told;
 	struct link *next;
 };

@@ -207,8 +207,7 @@ log_change(struct gossip *g, const struct member *old, const struct member *m, c
 		    log_s("member", m->name), log_s("by", m->admitted_by), log_s("said", said));
 	else if (m->removed == 0 && (old == NULL || old->removed != 0))
 		LOG(log, LOG_INFO, "member.admitted", "a new member", log_s("member", m->name),
-		    log_s("by", m->admitted_by), log_s("address", m->address),
-		    log_s("said", said));
+		    log_s("by", m->admitted_by), log_s("address", m->address), log_s("said", said));
 	else if (old != NULL && m->removed == 0 && !member_same_keys(old, m))
 		LOG(log, LOG_WARN, "member.rekeyed", "it was let in again, with other keys",
 		    log_s("member", m->name), log_s("by", m->admitted_by), log_s("said", said));
@@ -303,8 +302,7 @@ refused(struct gossip *g, const char *from, const struct member *m, const char *
 	char text[256];
 
 	snprintf(text, sizeof(text), "what it says of member %s is refused: %s", m->name, why);
-	LOG(n->log, LOG_WARN, "member.refused", why, log_s("peer", from),
-	    log_s("member", m->name));
+	LOG(n->log, LOG_WARN, "member.refused", why, log_s("peer", from), log_s("member", m->name));
 	errors_add(n->errors, n->wall_ms, from, "identity", NULL, 0, text);
 }
 
@@ -608,7 +606,7 @@ gossip_deadline(const struct gossip *g)
 	if (x->peers == NULL)
 		return UINT64_MAX;
 	return x->links != NULL && x->acked_moved && g->acks_ms < g->table_ms ? g->acks_ms
-										 : g->table_ms;
+									      : g->table_ms;
 }
 
 struct gossip *

@@ -28,7 +28,8 @@
 #define READ_BYTES (256u * 1024)
 #define REDIAL_BASE_MS 250
 #define HAND_ON_MS 1000
-/* The larger name waits so much longer before each try, so that two nodes do not dial each other. */
+/* The larger name waits so much longer before each try, so that two nodes do not dial each other.
+ */
 #define COURTESY_MS 1000
 #define LASTING_MS 10000 /* a session that lasted so long was worth it: back-off begins anew */
 
@@ -45,8 +46,8 @@ struct dialler {
 struct tube {
 	struct links *k;
 	int fd;
-	uint32_t events;   /* what the loop watches for */
-	struct link *link; /* both NULL: the header line has not come */
+	uint32_t events;         /* what the loop watches for */
+	struct link *link;       /* both NULL: the header line has not come */
 	struct welcome *welcome; /* a newcomer's */
 	char name[MEMBER_NAME_BYTES_MAX + 1];
 	char header[ATTACH_HEADER_MAX];
@@ -375,7 +376,8 @@ tube_turn(struct tube *t)
 	if (t->welcome != NULL)
 		welcome_turn(t->welcome);
 	flush(t);
-	t->opened = t->opened || t->link == NULL || link_peer(t->link) == NULL || session_open(link_session(t->link));
+	t->opened = t->opened || t->link == NULL || link_peer(t->link) == NULL ||
+		    session_open(link_session(t->link));
 	if (is_over(t, why, sizeof(why)) && !wants_output(t)) {
 		if (!handing_on(t))
 			tube_close(t, why);
@@ -398,7 +400,8 @@ on_tube(void *arg, uint32_t events)
 
 	if (t->link == NULL && t->welcome == NULL)
 		read_header(t);
-	if ((t->link != NULL || t->welcome != NULL) && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && t->held_len == 0)
+	if ((t->link != NULL || t->welcome != NULL) &&
+	    (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && t->held_len == 0)
 		fill(t);
 }
 

@@ -134,8 +134,8 @@ make_parts(struct node *n)
 	n->fetch = fetch_new(n);
 	n->apply = apply_new(n);
 	n->kept = store_new(n);
-	if (n->commit == NULL || n->syncer == NULL || n->gossip == NULL || n->exchange == NULL || n->serve == NULL ||
-	    n->fetch == NULL || n->apply == NULL || n->kept == NULL)
+	if (n->commit == NULL || n->syncer == NULL || n->gossip == NULL || n->exchange == NULL ||
+	    n->serve == NULL || n->fetch == NULL || n->apply == NULL || n->kept == NULL)
 		return -ENOMEM;
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;

@@ -31,9 +31,9 @@ put(struct buf *b, const char *text)
 void
 ticket_print(struct buf *out, const struct ticket *t)
 {
-	const char *const lines[][2] = {{"member: ", t->member},     {"address: ", t->address},
-					{"user: ", t->user},         {"host-key: ", t->host_key},
-					{"invitation: ", t->id},     {"expires: ", t->expires}};
+	const char *const lines[][2] = {{"member: ", t->member}, {"address: ", t->address},
+					{"user: ", t->user},     {"host-key: ", t->host_key},
+					{"invitation: ", t->id}, {"expires: ", t->expires}};
 
 	put(out, BEGIN "\n");
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {

@@ -15,7 +15,7 @@ struct ticket {
 	char user[33];
 	char host_key[MEMBER_KEY_BYTES_MAX + 1];
 	char id[17];
-	char expires[40];                 /* for people */
+	char expires[40];                /* for people */
 	char key[KEYFILE_BYTES_MAX + 1]; /* the private key's file; wiped by the caller */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Verbs about members: authorize, invite, forget, leave, and what `join` asks of a running agent. */
+/* Verbs about members: authorize, invite, forget, leave, and what `join` asks of a running agent.
+ */
 #include "config.h"
 
 #include <errno.h>
@@ -22,8 +23,8 @@ files_written(struct request *q)
 	const struct node *n = q->node;
 	char err[512];
 
-	if (members_write_files(n->conf, n->index->members, n->index->nmembers, err,
-				sizeof(err)) == 0)
+	if (members_write_files(n->conf, n->index->members, n->index->nmembers, err, sizeof(err)) ==
+	    0)
 		return true;
 	verb_end(q, CONTROL_FAILED, "%s", err);
 	return false;

@@ -11,7 +11,7 @@
 #include "agent/gossip.h"
 #include "agent/verbs.h"
 
-#define ANSWER_MS 10000  /* the watcher answers a barrier by then, or does not run */
+#define ANSWER_MS 10000 /* the watcher answers a barrier by then, or does not run */
 
 /* ---- the barrier: everything closed until now is logged ---- */
 
@@ -214,7 +214,8 @@ verb_status(struct request *q)
 		verb_end(q, CONTROL_NOT_IN_SYNC, "mimeo-watcher does not answer: does it run?");
 	else if (expelled)
 		verb_end(q, CONTROL_NOT_IN_SYNC,
-			 "this node is no member any more (%s%s): to join again, `mimeo invite` on a "
+			 "this node is no member any more (%s%s): to join again, `mimeo invite` on "
+			 "a "
 			 "member and `mimeo join -` here",
 			 strcmp(by, n->conf->name) == 0 ? "it left" : "forgotten by ",
 			 strcmp(by, n->conf->name) == 0 ? "" : by);

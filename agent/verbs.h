@@ -25,9 +25,9 @@ struct request {
 	size_t peers_wanted;  /* wait: on so many others; SIZE_MAX: all */
 	struct index_cursor cursor;
 	bool cursor_begun, follow;
-	const char *path;  /* log, history: only this */
+	const char *path;                     /* log, history: only this */
 	char name[MEMBER_NAME_BYTES_MAX + 1]; /* of the member whose entry is awaited */
-	struct kept *kept; /* list: where it is */
+	struct kept *kept;                    /* list: where it is */
 	size_t i;
 	struct restore *restore;
 };

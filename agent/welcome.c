@@ -16,7 +16,8 @@
 #include "proto/admit.h"
 #include "proto/msg.h"
 
-#define AHEAD_BYTES (256u * 1024) /* of output; above it nothing is made and nothing is taken in */
+#define AHEAD_BYTES (256u * 1024) /* of output; above it nothing is made and nothing is taken in   \
+				   */
 
 struct welcome {
 	struct node *n;
@@ -149,10 +150,8 @@ welcome_all(struct welcome *w)
 
 	w->admitting = false;
 	for (size_t i = 0; i < x->nmembers; i++)
-		msg_encode(&w->out,
-			   &(struct msg){.type = MSG_MEMBER, .member = x->members[i]});
-	msg_encode(&w->out,
-		   &(struct msg){.type = MSG_TELL, .code = CODE_OK, .last = true});
+		msg_encode(&w->out, &(struct msg){.type = MSG_MEMBER, .member = x->members[i]});
+	msg_encode(&w->out, &(struct msg){.type = MSG_TELL, .code = CODE_OK, .last = true});
 	w->over = true;
 }
 

@@ -32,8 +32,8 @@ user_ok(const char *user)
 	size_t n = strlen(user);
 
 	return n > 0 && user[0] != '-' &&
-	       strspn(user, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@+") ==
-		       n;
+	       strspn(user,
+		      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@+") == n;
 }
 
 /* What is wrong with the entry whatever the table says. */
@@ -89,8 +89,8 @@ objection(const struct admit_table *t, const char *from, bool proven, const stru
 	  const struct member *old)
 {
 	bool admission = m->removed == 0 && (old == NULL || m->admitted > old->admitted);
-	bool rekeyed = old != NULL && old->removed == 0 && m->removed == 0 &&
-		       !member_same_keys(old, m);
+	bool rekeyed =
+		old != NULL && old->removed == 0 && m->removed == 0 && !member_same_keys(old, m);
 
 	if (admission && strcmp(from, m->name) == 0)
 		return "it lets itself in";
@@ -112,8 +112,8 @@ admit_judge(const struct admit_table *t, const char *from, bool proven, uint64_t
 	const struct member *old = admit_find(t, m->name);
 
 	*why = unfit(m);
-	if (*why == NULL && (m->incarnation > wall_ms + ADMIT_AHEAD_MS ||
-			     m->admitted > wall_ms + ADMIT_AHEAD_MS))
+	if (*why == NULL &&
+	    (m->incarnation > wall_ms + ADMIT_AHEAD_MS || m->admitted > wall_ms + ADMIT_AHEAD_MS))
 		*why = "it is dated more than a day ahead";
 	if (*why != NULL)
 		return ADMIT_REFUSE;

@@ -36,8 +36,10 @@ compare_numbers(uint64_t a, uint64_t b)
 int
 member_compare(const struct member *a, const struct member *b)
 {
-	const char *const texts[][2] = {{a->address, b->address},   {a->user, b->user},
-					{a->user_key, b->user_key}, {a->host_key, b->host_key},
+	const char *const texts[][2] = {{a->address, b->address},
+					{a->user, b->user},
+					{a->user_key, b->user_key},
+					{a->host_key, b->host_key},
 					{a->admitted_by, b->admitted_by}};
 	int c = compare_numbers(a->admitted, b->admitted);
 

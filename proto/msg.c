@@ -484,10 +484,10 @@ msg_clear(struct msg *m)
 const char *
 msg_name(uint8_t type)
 {
-	static const char *const names[] = {
-		"?",   "HELLO",  "BYE", "PING", "PONG", "SEEN",   "ORIGIN", "RECORD", "UPTO",
-		"ACK", "MEMBER", "GET", "DATA", "END",  "CREDIT", "CANCEL", "ASK",    "TELL",
-		"TABLE"};
+	static const char *const names[] = {"?",      "HELLO",  "BYE",    "PING", "PONG",
+					    "SEEN",   "ORIGIN", "RECORD", "UPTO", "ACK",
+					    "MEMBER", "GET",    "DATA",   "END",  "CREDIT",
+					    "CANCEL", "ASK",    "TELL",   "TABLE"};
 
 	return type < ARRAY_LEN(names) ? names[type] : "?";
 }

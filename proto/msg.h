@@ -105,7 +105,7 @@ struct msg {
 	const uint8_t *bytes; /* DATA, inlined content, blob, BYE's text */
 	size_t len;
 	struct member member;
-	bool near_said;    /* TABLE: near is complete; else it is as before */
+	bool near_said; /* TABLE: near is complete; else it is as before */
 	uint16_t nnear, nfar;
 	struct cur near, far; /* msg_near, msg_far */
 };

@@ -70,12 +70,12 @@ make_pair(const struct command *c, struct ticket *t, char public[MEMBER_KEY_BYTE
 		return r;
 	snprintf(path, sizeof(path), "%s/key", dir);
 	r = cmd_keygen(path, "");
-	if (r == 0 && (smallfile_read(path, &private_half) < 0 ||
-		       private_half.len > sizeof(t->key)))
+	if (r == 0 &&
+	    (smallfile_read(path, &private_half) < 0 || private_half.len > sizeof(t->key)))
 		r = cmd_fail(CONTROL_FAILED, "%s: cannot be read", path);
 	snprintf(path, sizeof(path), "%s/key.pub", dir);
-	if (r == 0 && (smallfile_read(path, &public_half) < 0 ||
-		       public_half.len > MEMBER_KEY_BYTES_MAX))
+	if (r == 0 &&
+	    (smallfile_read(path, &public_half) < 0 || public_half.len > MEMBER_KEY_BYTES_MAX))
 		r = cmd_fail(CONTROL_FAILED, "%s: cannot be read", path);
 	if (r == 0) {
 		memcpy(t->key, private_half.data, private_half.len);

@@ -118,9 +118,9 @@ static int
 dial(struct join *j, const struct hostport *hp)
 {
 	char path[4096], port[8], key[CMD_PATH_BYTES + 32], hosts[CMD_PATH_BYTES + 32];
-	const char *argv[] = {"dial",  "--host", hp->host,         "--port",        port,
-			      "--user", j->ticket.user, "--key", key, "--known-hosts", hosts,
-			      "--bind-name", j->ticket.member, NULL};
+	const char *argv[] = {"dial",   "--host",       hp->host,         "--port", port,
+			      "--user", j->ticket.user, "--key",          key,      "--known-hosts",
+			      hosts,    "--bind-name",  j->ticket.member, NULL};
 	int pair[2], r;
 
 	snprintf(path, sizeof(path), "%s/dial", libexec());
@@ -205,8 +205,7 @@ said_no(struct join *j, int r, const struct msg *m)
 				"have expired (%s); else see the line above, and the log there",
 				j->ticket.member, j->ticket.expires);
 	if (r < 0 || m->type != MSG_BYE)
-		return cmd_fail(CONTROL_FAILED, "%s answers what makes no sense",
-				j->ticket.member);
+		return cmd_fail(CONTROL_FAILED, "%s answers what makes no sense", j->ticket.member);
 	return cmd_fail(CONTROL_FAILED, "%s says: %.*s", j->ticket.member, (int)m->len,
 			(const char *)m->bytes);
 }
@@ -271,8 +270,8 @@ look(struct join *j, struct preview *p)
 		hang_up(j);
 		r = dial(j, &hp);
 		if (r < 0)
-			return cmd_fail(CONTROL_FAILED, "%s/dial: cannot be started: %s",
-					libexec(), strerror(-r));
+			return cmd_fail(CONTROL_FAILED, "%s/dial: cannot be started: %s", libexec(),
+					strerror(-r));
 		if (!send_msg(j, &ask))
 			continue;
 		len = j->in.len;

@@ -186,10 +186,8 @@ move_away(struct preview *p, const char *path)
 	char from[2 * CMD_PATH_BYTES], to[2 * CMD_PATH_BYTES];
 	size_t skip = strlen(p->c->conf->work);
 
-	if ((size_t)snprintf(from, sizeof(from), "%s/%s", p->c->conf->root, path) >=
-		    sizeof(from) ||
-	    (size_t)snprintf(to, sizeof(to), "%s/unknown/%s", p->c->conf->work, path) >=
-		    sizeof(to))
+	if ((size_t)snprintf(from, sizeof(from), "%s/%s", p->c->conf->root, path) >= sizeof(from) ||
+	    (size_t)snprintf(to, sizeof(to), "%s/unknown/%s", p->c->conf->work, path) >= sizeof(to))
 		return -ENAMETOOLONG;
 	for (char *slash = to + skip; (slash = strchr(slash + 1, '/')) != NULL;) {
 		*slash = '\0';
@@ -288,7 +286,8 @@ preview_hold(struct preview *p)
 	if (r == 0 && p->error != 0)
 		r = CONTROL_FAILED;
 	if (r == 0 && p->add.files > 0)
-		printf("held: %llu files were moved to %s/unknown; move back what should be added\n",
+		printf("held: %llu files were moved to %s/unknown; move back what should be "
+		       "added\n",
 		       p->add.files, p->c->conf->work);
 	return r;
 }

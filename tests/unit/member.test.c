@@ -97,8 +97,12 @@ test_bytes(void)
 {
 	static const char want[] = "\1\0a\0\0\0\0\0\0\0\0\1\0b"
 				   "\7\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1";
-	struct member m = {
-		.name = "a", .admitted_by = "b", .store = 7, .admitted = 4, .incarnation = 2, .removed = 1};
+	struct member m = {.name = "a",
+			   .admitted_by = "b",
+			   .store = 7,
+			   .admitted = 4,
+			   .incarnation = 2,
+			   .removed = 1};
 	struct member got;
 	struct buf b = {0};
 
@@ -112,7 +116,8 @@ test_bytes(void)
 		   strcmp(got.user, m.user) == 0 && strcmp(got.user_key, m.user_key) == 0 &&
 		   strcmp(got.host_key, m.host_key) == 0 &&
 		   strcmp(got.admitted_by, m.admitted_by) == 0 && got.store == m.store &&
-		   got.admitted == m.admitted && got.incarnation == m.incarnation && got.removed == m.removed,
+		   got.admitted == m.admitted && got.incarnation == m.incarnation &&
+		   got.removed == m.removed,
 	   "comes back");
 	buf_free(&b);
 }

@@ -124,7 +124,8 @@ open_ones(const char *dir)
 		   all.v[0].expires_ms == 2000,
 	   "and there");
 	is_int(invites_take(dir, 1000, "00000000000000ab"), -ENOENT, "another one is not");
-	is_int(invites_take(dir, 2000, "00000000000000aa"), -ENOENT, "nor this one when it expired");
+	is_int(invites_take(dir, 2000, "00000000000000aa"), -ENOENT,
+	       "nor this one when it expired");
 	is_int(invites_take(dir, 1999, "00000000000000aa"), 0, "it is used");
 	is_int(invites_take(dir, 1999, "00000000000000aa"), -ENOENT, "once");
 	for (unsigned k = 0; k < INVITES_MAX; k++) {
