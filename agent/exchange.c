@@ -185,6 +185,7 @@ exchange_connect(struct exchange *x, const char *peer, bool dialled)
 		.heads = {x->n->index->digest[0], x->n->index->digest[1]},
 		.ping_ms = (uint32_t)x->n->conf->ping_ms,
 		.timeout_ms = (uint32_t)x->n->conf->timeout_ms,
+		.hello_ms = dialled ? EXCHANGE_DIAL_MS : 0,
 	};
 
 	if (l == NULL)

@@ -30,6 +30,9 @@
 /* No input is taken while the inbox is half full and is being emptied; if nothing was taken out of
  * it for so long, what lies there is not wanted soon: the oldest is forgotten. */
 #define EXCHANGE_INBOX_MS 1000
+/* A connection that this node dials begins before SSH does, and sshd may have a crowd at its door:
+ * the time that dial takes at most (DIAL_CONNECT_MS_DEFAULT), and then that for a HELLO. */
+#define EXCHANGE_DIAL_MS (15000 + SESSION_HELLO_MS_MAX)
 #define EXCHANGE_RECORDS_MAX                                                                       \
 	20000 /* received records not yet durable; above it no input is taken from peers */
 #define EXCHANGE_RECORDS_BYTES_MAX                                                                 \

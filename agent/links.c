@@ -29,9 +29,10 @@
 #define REDIAL_BASE_MS 250
 #define HAND_ON_MS 1000
 #define ACCEPT_PAUSE_MS 1000 /* after descriptors or memory ran out */
-#define COURTESY_MS                                                                                \
-	200 /* the larger name waits so long before its first dial, so that two nodes do not dial  \
-	       each other */
+/* The larger name waits so much longer before each try, so that two nodes do not dial each other.
+ */
+#define COURTESY_MS 1000
+#define LASTING_MS 10000 /* a session that lasted so long was worth it: back-off begins anew */
 
 /* Dials one member. */
 struct dialler {
@@ -123,10 +124,20 @@ dial_failed(struct dialler *d, const char *why, const char *reason)
 		snprintf(p->last_error, sizeof(p->last_error), "%s", why);
 }
 
+/* How long to leave it to the other side; nothing where that cannot dial us. */
+static uint64_t
+courtesy(const struct links *k, const char *name)
+{
+	const struct settings *c = k->n->conf;
+
+	return c->address.count > 0 && strcmp(c->name, name) > 0 ? COURTESY_MS : 0;
+}
+
 static void
 dial_over(struct tube *t)
 {
 	struct dialler *d = t->dialler;
+	uint64_t now = t->k->n->now_ms;
 	const char *reason, *why;
 
 	if (d == NULL)
@@ -136,12 +147,12 @@ dial_over(struct tube *t)
 	    !(WIFEXITED(t->status) && WEXITSTATUS(t->status) == DIAL_CLOSED))
 		dial_failed(d, why, reason);
 	d->next++;
-	if (t->opened) {
-		backoff_reset(&d->backoff);
+	if (t->opened)
 		d->next = 0; /* in order again: the first one is the one to be preferred */
-	}
+	if (t->opened && now - t->born_ms >= LASTING_MS)
+		backoff_reset(&d->backoff);
 	d->tube = NULL;
-	d->at_ms = t->k->n->now_ms + backoff_fail(&d->backoff);
+	d->at_ms = now + backoff_fail(&d->backoff) + courtesy(t->k, d->name);
 }
 
 static void
@@ -603,35 +614,74 @@ dialler_of(struct links *k, const char *name)
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	backoff_init(&d->backoff, REDIAL_BASE_MS, (uint32_t)k->n->conf->retry_max_ms,
 		     node_random(k->n));
-	d->at_ms = k->n->now_ms + (strcmp(k->n->conf->name, name) > 0 ? COURTESY_MS : 0);
+	d->at_ms = k->n->now_ms + courtesy(k, name);
 	d->later = k->diallers;
 	k->diallers = d;
 	return d;
 }
 
+static unsigned
+dials_under_way(const struct links *k)
+{
+	unsigned n = 0;
+
+	for (const struct tube *t = k->tubes; t != NULL; t = t->next)
+		n += t->dialler != NULL && !t->opened;
+	return n;
+}
+
+static bool
+wanted(const struct links *k, const struct member *m)
+{
+	const struct peer *p = exchange_peer(k->n->exchange, m->name);
+
+	return p != NULL && m->removed == 0 && m->address[0] != '\0' && p->link == NULL;
+}
+
+/* The one whose turn came first. */
+static const struct member *
+most_due(struct links *k, struct dialler **due)
+{
+	const struct index *x = k->n->index;
+	const struct member *first = NULL;
+
+	for (size_t i = 0; i < x->nmembers; i++) {
+		struct dialler *d;
+
+		if (!wanted(k, &x->members[i]))
+			continue;
+		d = dialler_of(k, x->members[i].name);
+		if (d == NULL || d->tube != NULL || k->n->now_ms < d->at_ms ||
+		    (first != NULL && d->at_ms >= (*due)->at_ms))
+			continue;
+		first = &x->members[i];
+		*due = d;
+	}
+	return first;
+}
+
 static void
 dial_members(struct links *k)
 {
-	const struct index *x = k->n->index;
+	const struct member *m;
+	struct dialler *d = NULL;
 
-	for (size_t i = 0; i < x->nmembers; i++) {
-		const struct member *m = &x->members[i];
-		const struct peer *p = exchange_peer(k->n->exchange, m->name);
-		struct dialler *d;
-
-		if (p == NULL || m->removed != 0 || m->address[0] == '\0' || p->link != NULL)
-			continue;
-		d = dialler_of(k, m->name);
-		if (d != NULL && d->tube == NULL && k->n->now_ms >= d->at_ms)
-			dial(k, d, m);
+	for (unsigned n = dials_under_way(k); n < LINKS_DIALS_MAX; n++) {
+		m = most_due(k, &d);
+		if (m == NULL)
+			return;
+		dial(k, d, m);
 	}
 }
 
 void
-links_member(struct links *k)
+links_member(struct links *k, const char *name)
 {
 	for (struct dialler *d = k->diallers; d != NULL; d = d->later)
-		d->at_ms = k->n->now_ms;
+		if (strcmp(d->name, name) == 0) {
+			d->at_ms = k->n->now_ms + courtesy(k, name);
+			d->next = 0;
+		}
 }
 
 void
@@ -650,12 +700,13 @@ links_turn(struct links *k)
 uint64_t
 links_deadline(const struct links *k)
 {
+	bool room = dials_under_way(k) < LINKS_DIALS_MAX; /* else the end of one wakes us */
 	uint64_t at = k->listen_ms != 0 ? k->listen_ms : UINT64_MAX;
 
-	for (const struct dialler *d = k->diallers; d != NULL; d = d->later) {
-		const struct peer *p = exchange_peer(k->n->exchange, d->name);
+	for (const struct dialler *d = k->diallers; room && d != NULL; d = d->later) {
+		const struct member *m = index_member(k->n->index, d->name);
 
-		if (d->tube == NULL && p != NULL && p->link == NULL && d->at_ms < at)
+		if (d->tube == NULL && m != NULL && wanted(k, m) && d->at_ms < at)
 			at = d->at_ms;
 	}
 	for (const struct tube *t = k->tubes; t != NULL; t = t->next) {

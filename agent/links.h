@@ -9,8 +9,11 @@
 
 #define LINKS_TUBES_MAX                                                                            \
 	1024 /* connections at once, those that have not said who they are included */
-#define LINKS_HEADER_MS 10000  /* an attached connection must have sent its header line by then */
-#define LINKS_PEER_TUBES_MAX 4 /* connections of one peer at once */
+#define LINKS_HEADER_MS 10000 /* an attached connection must have sent its header line by then */
+/* SSH handshakes that this node begins at once: when all come back together, each takes long enough
+ * as it is, and one that is given up was work for nothing. */
+#define LINKS_DIALS_MAX 6
+#define LINKS_PEER_TUBES_MAX 4          /* connections of one peer at once */
 #define LINKS_SOCKET_NAME "attach.sock" /* below node.run */
 
 struct links;
@@ -27,7 +30,7 @@ void links_turn(struct links *k);
 uint64_t links_deadline(const struct links *k);
 /* How long until that member is dialled again, in ms; 0: it is connected, due, or never dialled. */
 uint64_t links_backoff_ms(const struct links *k, const char *name);
-/* A member is new or changed: its address may be dialled at once. */
-void links_member(struct links *k);
+/* That member is new or changed: its address may be dialled at once. */
+void links_member(struct links *k, const char *name);
 
 #endif

@@ -78,8 +78,9 @@ on_member(void *arg, const struct member *m)
 {
 	struct agent *a = arg;
 
-	(void)m;
 	a->members_changed = true;
+	if (a->links != NULL)
+		links_member(a->links, m->name);
 }
 
 static void
@@ -94,7 +95,6 @@ follow_members(struct agent *a)
 		LOG(a->log, LOG_ERROR, "members.files", a->err);
 		errors_add(a->node->errors, a->node->wall_ms, "", "io", NULL, 0, a->err);
 	}
-	links_member(a->links);
 }
 
 static void

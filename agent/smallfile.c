@@ -61,7 +61,7 @@ static bool
 has_text(const char *path, const void *text, size_t len)
 {
 	struct buf old = {0};
-	bool same = smallfile_read(path, &old) == 0 && old.len == len + 1 &&
+	bool same = smallfile_read(path, &old) == 0 && old.data != NULL && old.len == len + 1 &&
 		    (len == 0 || memcmp(old.data, text, len) == 0);
 
 	buf_free(&old);

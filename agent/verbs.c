@@ -134,7 +134,7 @@ at_or_below(const struct record *r, const char *path)
 static void
 verb_log(struct request *q)
 {
-	struct irec *i;
+	struct irec *i = NULL;
 
 	if (!q->cursor_begun) {
 		for (size_t k = 1; k < q->nwords; k++) {
@@ -323,7 +323,7 @@ verb_explain(struct request *q)
 static void
 verb_shown(struct request *q)
 {
-	struct irec *i;
+	struct irec *i = NULL;
 
 	if (!q->cursor_begun) {
 		index_cursor_begin(q->node->index, &q->cursor);

@@ -19,13 +19,13 @@ struct member {
 	char host_key[MEMBER_KEY_BYTES_MAX + 1];    /* what its sshd shows */
 	/* Who let it in; its own name: it was the first. Of one that is removed: who did that. */
 	char admitted_by[MEMBER_NAME_BYTES_MAX + 1];
+	/* 1: forgotten or left; keeps its name and keys from coming back unasked. */
+	uint8_t removed;
 	uint64_t store; /* its store id, 0 = not met yet */
 	/* Wall ms of when a member let it in, or removed it; 0: nobody did yet. Only another member
 	 * raises it: it is what brings a removed name back, and what no node can do for itself. */
 	uint64_t admitted;
 	uint64_t incarnation; /* wall ms of its last change; never goes back */
-	/* 1: forgotten or left; keeps its name and keys from coming back unasked. */
-	uint8_t removed;
 };
 
 bool member_name_ok(const char *name, size_t len); /* a-z 0-9 -, 1..63, no - at an end */

@@ -27,7 +27,7 @@ struct session {
 	char self[MEMBER_NAME_BYTES_MAX + 1];
 	char peer[MEMBER_NAME_BYTES_MAX + 1];
 	uint64_t nonce;
-	uint32_t ping_ms, timeout_ms;
+	uint32_t ping_ms, timeout_ms, hello_ms;
 	struct buf in, out;
 	size_t in_at;   /* parsed so far */
 	size_t out_at;  /* handed out so far */
@@ -652,7 +652,7 @@ session_tick(struct session *s, uint64_t now_ms, uint64_t wall_ms)
 {
 	s->now_ms = now_ms;
 	s->wall_ms = wall_ms;
-	if (s->state == HELLO && now_ms - s->born_ms >= SESSION_HELLO_MS_MAX)
+	if (s->state == HELLO && now_ms - s->born_ms >= s->hello_ms)
 		session_bye(s, CODE_TIMEOUT, "no HELLO came");
 	else if (s->state == OPEN && now_ms - s->rx_ms >= s->timeout_ms)
 		session_bye(s, CODE_TIMEOUT, msg_code_text(CODE_TIMEOUT));
@@ -667,7 +667,7 @@ session_deadline(const struct session *s)
 
 	switch (s->state) {
 	case HELLO:
-		return s->born_ms + SESSION_HELLO_MS_MAX;
+		return s->born_ms + s->hello_ms;
 	case OPEN:
 		return s->ping_at_ms < quiet ? s->ping_at_ms : quiet;
 	case CLOSED:
@@ -703,6 +703,7 @@ session_new(const struct session_opts *o, uint64_t now_ms, uint64_t wall_ms)
 	s->nonce = o->nonce;
 	s->ping_ms = o->ping_ms;
 	s->timeout_ms = o->timeout_ms;
+	s->hello_ms = o->hello_ms != 0 ? o->hello_ms : SESSION_HELLO_MS_MAX;
 	s->now_ms = s->born_ms = s->rx_ms = now_ms;
 	s->wall_ms = wall_ms;
 	msg_encode(&s->out, &hello);

@@ -38,6 +38,7 @@ struct session_opts {
 	uint64_t heads[2];
 	uint32_t ping_ms;    /* a PING this long after the last one */
 	uint32_t timeout_ms; /* nothing received for this long: closed (CODE_TIMEOUT) */
+	uint32_t hello_ms;   /* longest wait for HELLO; 0: SESSION_HELLO_MS_MAX */
 };
 
 struct session_stats {

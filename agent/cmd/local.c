@@ -5,6 +5,7 @@
 
 #include "agent/cmd/cmd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,7 @@ append_member(struct offline *o, const struct member *m)
 static int
 write_files(struct command *c, struct offline *o)
 {
+	assert(o->index != NULL); /* offline_open made it */
 	if (members_write_files(c->conf, o->index->members, o->index->nmembers, c->err,
 				sizeof(c->err)) < 0)
 		return cmd_fail(CONTROL_FAILED, "%s", c->err);

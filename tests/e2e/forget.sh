@@ -93,6 +93,6 @@ check "nobody waits for it" mimeo n1 wait two
 check "it is asked to leave once" bash -c "! '$build/mimeo' -c '$T/lab/n2/mimeo.conf' leave"
 "$lab" stop "$T/lab" n2
 "$lab" start "$T/lab" n2
-check "that outlives a restart" tell_why n2 'no member any more'
-check "it knows nobody to dial" peers_are n2 ""
+check_soon "that outlives a restart" tell_why n2 'no member any more'
+check_soon "it knows nobody to dial" peers_are n2 ""
 done_testing

@@ -21,6 +21,8 @@ sums() {
 check "the first node, alone" "$lab" add "$T/lab" n1
 mkdir "$(media n1)/2026"
 head -c 300000 /dev/urandom >"$(media n1)/2026/a.jpg"
+# What is there before the first scan has ended is an import, whenever it was written.
+check_soon "the first scan of the first node is over" bash -c "'$build/mimeo' -c '$T/lab/n1/mimeo.conf' wait"
 echo hello >"$(media n1)/b.txt"
 check_soon "is in sync with itself" in_sync n1
 all=n1
@@ -62,4 +64,16 @@ check "and the same" same_trees $all n6
 check "the cluster's version is shown" grep -qx hello "$(media n6)/b.txt"
 check "its own is kept" bash -c "'$build/mimeo' -c '$T/lab/n6/mimeo.conf' conflicts --json | jq -e 'length == 1'"
 check "nothing that it had was transferred" bash -c "[ \$('$build/mimeo' -c '$T/lab/n6/mimeo.conf' peers --json | jq -s 'flatten | map(.whole_in + .delta_in) | add') = 0 ]"
+
+# One whose own files are not to be spread.
+mkdir -p "$T/n7.media/sub"
+cp -a "$(media n1)/c.txt" "$T/n7.media/"
+echo private >"$T/n7.media/sub/private"
+n7=$T/n7.conf
+"$build/mimeo" -c "$n7" init --name n7 --root "$T/n7.media" --state "$T/n7.state" --work "$T/n7.work" >/dev/null
+check "it holds what the cluster does not know" bash -c "set -o pipefail; MIMEO_LIBEXEC=$build '$build/mimeo' -c '$T/lab/n2/mimeo.conf' invite --ttl 5m 2>/dev/null | MIMEO_LIBEXEC=$build '$build/mimeo' -c '$n7' join - --hold-unknown --yes"
+check "apart from the tree" test ! -e "$T/n7.media/sub/private" -a -s "$T/n7.work/unknown/sub/private"
+check "what is known stays" test -s "$T/n7.media/c.txt"
+check "without a yes nothing happens" bash -c "! '$build/mimeo' -c '$T/lab/n2/mimeo.conf' invite 2>/dev/null | MIMEO_LIBEXEC=$build setsid '$build/mimeo' -c '$n7' join - 2>'$T/err'; grep -q -e '--yes' '$T/err'"
+check "a time that is none" bash -c "! '$build/mimeo' -c '$T/lab/n2/mimeo.conf' invite --ttl 1s 2>'$T/err'; grep -q 'from 1m to 7d' '$T/err'"
 done_testing
