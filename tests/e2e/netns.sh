@@ -60,8 +60,11 @@ alive_are() { # NODE NAMES
 conflicts() { # NODE
 	mimeo "$1" conflicts --json | jq length
 }
-nothing_attached() { # NODE PEER: sshd runs nothing there any more for that peer
-	! pgrep -f -- "attach --peer $2 --socket $T/lab/$1/" >/dev/null
+attached() { # NODE NODE: sshd runs something for one of them at the other, whoever dialled
+	pgrep -f -- "attach --peer $2 --socket $T/lab/$1/|attach --peer $1 --socket $T/lab/$2/"
+}
+nothing_attached() { # NODE NODE
+	! attached "$@" >/dev/null
 }
 
 for i in 1 2 3 4; do
@@ -74,7 +77,7 @@ for i in 1 2 3 4; do
 	check "n$i joins" "$lab" add "$T/lab" "n$i"
 done
 check_soon "two sites, one mesh" connected_are n1 "n2 n3 n4"
-check "sshd runs something for its peers" bash -c "pgrep -f -- 'attach --peer n1 --socket $T/lab/n4/'"
+check_soon "sshd runs something for its peers" attached n4 n1
 check_soon "one of them by IPv6" connected_are n4 "n1 n2 n3"
 echo common >"$(media n1)/both"
 check "in sync" mimeo n1 wait both
