@@ -15,6 +15,7 @@
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
+#include "agent/keepers.h"
 #include "agent/merge.h"
 #include "agent/miss.h"
 #include "agent/scrub.h"
@@ -187,6 +188,7 @@ make_parts(struct node *n)
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
 	    n->merge == NULL || n->scrub == NULL || n->collect == NULL || n->miss == NULL)
 		return -ENOMEM;
+	keepers_listen(n);
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
 }
