@@ -13,7 +13,7 @@
 #include "proto/hlc.h"
 #include "proto/path.h"
 
-#define SELF 0        /* this node's bit in `on` */
+#define SELF 0 /* this node's bit in `on` */
 #define NOBODY SIZE_MAX
 #define PAGES_MAX 10000 /* of one member: whoever has more to say says nothing */
 
@@ -191,8 +191,8 @@ put_item(struct node *n, struct buf *b, const struct kept *k)
 static void
 make_page(struct node *n, const struct keepers_want *w, const struct place *after, struct buf *b)
 {
-	const struct kept *k = w->how == KEEPERS_DOT ? index_kept(n->index, w->dot)
-						     : go_on_at(n->index, after);
+	const struct kept *k =
+		w->how == KEEPERS_DOT ? index_kept(n->index, w->dot) : go_on_at(n->index, after);
 	struct place at = {0};
 	struct buf items = {0};
 	unsigned looked = 0;
@@ -315,8 +315,7 @@ same(const struct kept *a, const struct kept *b)
 static void
 add(struct keepers *k, size_t by, const struct kept *as, uint64_t expires, const char *node)
 {
-	struct keepers_found *f =
-		map_find(&k->dots, dot_hash(k, as->dot), found_match, &as->dot);
+	struct keepers_found *f = map_find(&k->dots, dot_hash(k, as->dot), found_match, &as->dot);
 	const struct origin *o = index_origin(k->n->index, as->r->dot.origin);
 
 	if (f == NULL) {
@@ -420,8 +419,7 @@ take_item(struct keepers *k, size_t i, struct cur *c)
 	as.since_ms = since;
 	as.flags = flags;
 	good = (r.kind == KIND_FILE || r.kind == KIND_SYMLINK) && wanted(&k->want, as.dot, &r) &&
-	       (flags == KEPT_RESCUED ? as.dot.origin == 0
-				      : flags == 0 && dot_eq(as.dot, r.dot));
+	       (flags == KEPT_RESCUED ? as.dot.origin == 0 : flags == 0 && dot_eq(as.dot, r.dot));
 	if (good)
 		add(k, i, &as, expires, name);
 	record_clear(&r);
@@ -436,8 +434,9 @@ take_page(struct keepers *k, size_t i, const uint8_t *blob, size_t len, struct p
 
 	*more = cur_u8(&c) != 0;
 	*after = get_place(&c);
-	while (c.left > 0 && take_item(k, i, &c))
-		;
+	while (c.left > 0)
+		if (!take_item(k, i, &c))
+			return false;
 	return cur_done(&c);
 }
 

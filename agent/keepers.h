@@ -32,9 +32,9 @@ struct keepers_want {
 };
 
 struct keepers_found {
-	struct kept kept;  /* as its keepers say; since_ms the earliest of them; not in any list */
-	uint64_t time_ms;  /* when it was displaced; a conflict: when it was written */
-	uint64_t expires;  /* wall ms when the last of its keepers lets go; 0: never */
+	struct kept kept; /* as its keepers say; since_ms the earliest of them; not in any list */
+	uint64_t time_ms; /* when it was displaced; a conflict: when it was written */
+	uint64_t expires; /* wall ms when the last of its keepers lets go; 0: never */
 	char node[MEMBER_NAME_BYTES_MAX + 1]; /* who wrote it; empty: unknown */
 	uint64_t on[MEMBERS_MAX / 64];        /* keepers.c's */
 };

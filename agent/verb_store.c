@@ -34,8 +34,8 @@ name_silent(struct request *q)
 	const char *name;
 
 	while (len < sizeof(text) - 1 && (name = keepers_silent(q->keepers, &i)) != NULL)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
-					len > 0 ? ", " : "", name);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "",
+					name);
 	if (len > 0)
 		verb_note(q, "no answer from %s: what only these keep is missing here", text);
 }
@@ -257,8 +257,8 @@ verb_trash(struct request *q)
 		restore_turn(q);
 	else
 		restore_begin(
-			q,
-			newest(q->keepers, at ? strtoull(q->words[4], NULL, 10) : UINT64_MAX), NULL,
+			q, newest(q->keepers, at ? strtoull(q->words[4], NULL, 10) : UINT64_MAX),
+			NULL,
 			at ? "no connected member keeps anything of that path from before that time"
 			   : "no connected member keeps anything of that path");
 }

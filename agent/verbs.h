@@ -25,8 +25,8 @@ struct request {
 	size_t peers_wanted;  /* wait: on so many others; SIZE_MAX: all */
 	struct index_cursor cursor;
 	bool cursor_begun, follow;
-	const char *path;  /* log, history: only this */
-	size_t i;          /* list: where it is */
+	const char *path; /* log, history: only this */
+	size_t i;         /* list: where it is */
 	struct keepers *keepers;
 	struct restore *restore;
 };

@@ -31,6 +31,19 @@ shows() { # NODE JQ EXPECTED [PATH]
 id_of() { # NODE PATH: of the newest version
 	trash "$1" 'last.id' "$2"
 }
+wrote() { # NODE PATH: its own record is logged
+	mimeo "$1" log --json "$2" | jq -e --arg n "$1" 'select(.node == $n)'
+}
+conflict() { # NODE JQ EXPECTED
+	[ "$(mimeo "$1" conflicts --json | jq -r "$2")" = "$3" ]
+}
+exits() { # CODE COMMAND...
+	"${@:2}"
+	[ $? = "$1" ]
+}
+said() { # COMMAND...: what goes to standard error is kept
+	"$@" 2>"$T/stderr"
+}
 connected() { # NODE COUNT
 	[ "$(mimeo "$1" peers --json | jq '[.[] | select(.connected)] | length')" = "$2" ]
 }
@@ -74,7 +87,7 @@ for n in n1 n2 n3; do
 	check_soon "$n: it is on n3" shows "$n" '.[].on | join(",")' n3 d
 done
 check "a directory is what is below it, and no more" shows n2 'map(.path) | join(",")' d/b d/
-check "a path that cannot be is refused" bash -c "! '$build/mimeo' -c '$T/lab/n1/mimeo.conf' trash list ../x"
+check "a path that cannot be is refused" exits 2 mimeo n1 trash list ../x
 
 # It comes back on a node that has no copy, from the one that keeps it.
 check_soon "all are connected" connected n2 2
@@ -96,7 +109,7 @@ check_soon "in sync" in_sync n1 n2 n3
 check_soon "both are kept, the older one first" shows n1 'map(.time) | length == 2 and .[0] < .[1]' true other
 check "the first one is asked for, where nothing is kept" mimeo n1 trash restore other --at "${seen%.*}Z"
 check_soon "and shown everywhere" has "first other" other n1 n2 n3
-check "nothing is from before that" bash -c "! '$build/mimeo' -c '$T/lab/n1/mimeo.conf' trash restore other --at 2001-01-01"
+check "nothing is from before that" exits 1 mimeo n1 trash restore other --at 2001-01-01
 check_soon "in sync" in_sync n1 n2 n3
 
 # Who keeps it is away.
@@ -108,15 +121,38 @@ check_soon "kept once" shows n1 '.[].on | join(",")' n3 dd
 "$lab" stop "$T/lab" n3
 check_soon "n3 is away" connected n1 1
 check "its version is not in the list" shows n1 length 0 dd
-mimeo n1 trash restore dd >"$T/out" 2>&1
-check "it cannot come back" test "$?" = 1
-check "and it is said why" grep -q "no connected member keeps anything" "$T/out"
-check "and who did not answer" grep -q "no answer from n3" "$T/out"
+check "it cannot come back" exits 1 said mimeo n1 trash restore dd
+check "and it is said why" grep -q "no connected member keeps anything" "$T/stderr"
+check "and who did not answer" grep -q "no answer from n3" "$T/stderr"
 "$lab" start "$T/lab" n3
 check_soon "n3 is back" connected n1 2
 check "now it comes back" mimeo n1 trash restore dd
 check_soon "everywhere" has "first dd" dd n1 n2 n3
 check_soon "in sync" in_sync n1 n2 n3
+
+# Connected, and says nothing: it is not waited for.
+rm "$(media n1)/dd"
+check_soon "deleted again" gone dd n1 n2 n3
+check_soon "in sync" in_sync n1 n2 n3
+agent=$(cut -d' ' -f1 "$T/lab/n3/pid.agent")
+kill -STOP "$agent"
+check "while n3 hangs its answer is missing" shows n1 'last.on | join(",")' n2 dd
+check "which is said last" grep -qx "mimeo: no answer from n3: .*" "$T/stderr"
+kill -CONT "$agent"
+check_soon "and no longer than that" shows n1 'last.on | sort | join(",")' n2,n3 dd
+
+# More than fits into one page of an answer.
+mkdir "$(media n1)/many"
+for i in $(seq 1500); do
+	echo "$i" >"$(media n1)/many/a-name-that-takes-some-room-in-an-answer-$i"
+done
+check_soon "many files" in_sync n1 n2 n3
+for i in $(seq 1500); do
+	echo "new $i" >"$(media n1)/many/a-name-that-takes-some-room-in-an-answer-$i"
+done
+check_soon "replaced" in_sync n1 n2 n3
+check_soon "are all in the list" shows n1 'map(select(.on | sort == ["n2", "n3"])) | length' 1500 many
+check "oldest first" shows n1 'map(.time) | . == sort' true many
 
 # Concurrent edits: the loser is in every list.
 "$lab" stop "$T/lab" n3
@@ -126,16 +162,16 @@ check_soon "written on n1" has "by n1" a n2
 "$lab" stop "$T/lab" n2
 "$lab" start "$T/lab" n3
 echo "by n3" >"$(media n3)/a"
-check_soon "written on n3 as well" eval '[ -n "$(mimeo n3 log --json a | grep "\"node\":\"n3\"")" ]'
+check_soon "written on n3 as well" wrote n3 a
 "$lab" start "$T/lab" n1
 "$lab" start "$T/lab" n2
 check_soon "one wins" has "by n3" a n1 n2 n3
 for n in n1 n2 n3; do
-	check_soon "$n: the loser is kept by all" eval "[ \"\$(mimeo $n conflicts --json | jq -r '.[] | \"\\(.path) \\(.node) \\(.expires) \\(.on | sort | join(\",\"))\"')\" = 'a n1 null n1,n2,n3' ]"
+	check_soon "$n: the loser is kept by all" conflict "$n" '.[] | "\(.path) \(.node) \(.expires) \(.on | sort | join(","))"' "a n1 null n1,n2,n3"
 done
 id=$(mimeo n2 conflicts --json | jq -r '.[0].id')
 check "dropped on n2" mimeo n2 conflicts drop "$id"
-check_soon "it is still in its list" eval "[ \"\$(mimeo n2 conflicts --json | jq -r '.[0] | \"\\(.here) \\(.on | sort | join(\",\"))\"')\" = 'false n1,n3' ]"
+check_soon "it is still in its list" conflict n2 '.[0] | "\(.here) \(.on | sort | join(","))"' "false n1,n3"
 check "and comes back there" mimeo n2 conflicts restore "$id" a-other
 check_soon "everywhere" has "by n1" a-other n1 n2 n3
 done_testing
