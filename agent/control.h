@@ -9,14 +9,16 @@
 /*
  * Request: u32 length (little-endian), then the words, each ended by a zero byte; the first is the
  * verb. Answer: frames of kind u8, length u32, bytes: CONTROL_ROW one JSON object; CONTROL_END exit
- * code u8 and a message, the last frame. One request a connection. A client that does not read is
- * not served more than CONTROL_OUT_BYTES_MAX ahead, and dropped after CONTROL_STALL_MS.
+ * code u8 and a message, the last frame; before it CONTROL_NOTE, a text for people. One request a
+ * connection. A client that does not read is not served more than CONTROL_OUT_BYTES_MAX ahead, and
+ * dropped after CONTROL_STALL_MS.
  */
 #define CONTROL_SOCKET_NAME                                                                        \
 	"control.sock" /* below node.run; 0660: group may ask, root and the agent's user may do    \
 			  everything */
 #define CONTROL_ROW 1
 #define CONTROL_END 2
+#define CONTROL_NOTE 3
 #define CONTROL_CLIENTS_MAX 64
 #define CONTROL_REQUEST_BYTES_MAX 65536
 #define CONTROL_WORDS_MAX 256

@@ -187,10 +187,13 @@ window(struct link *l)
 }
 
 static bool
-has_it(const struct node *n, const struct peer *p, const struct record *rec)
+has_it(const struct node *n, const struct peer *p, const struct fetch_job *j)
 {
+	const struct record *rec = j->rec;
 	const struct origin *o;
 
+	if (j->keeps != NULL)
+		return j->keeps(j, p);
 	if (dotset_has(&p->acked, rec->dot))
 		return true;
 	o = index_origin(n->index, rec->dot.origin);
@@ -210,7 +213,7 @@ choose(const struct active *a, bool *exists)
 	for (struct peer *p = exchange_peers(f->n->exchange); p != NULL; p = p->next) {
 		uint64_t now;
 
-		if (p->link == NULL || was_tried(a, p->name) || !has_it(f->n, p, a->j->rec))
+		if (p->link == NULL || was_tried(a, p->name) || !has_it(f->n, p, a->j))
 			continue;
 		*exists = true;
 		now = in_flight(f, p->link, &streams);

@@ -29,6 +29,9 @@ struct fetch_job {
 	uint32_t uid, gid;        /* -1 cast: leave */
 	bool low;                 /* a loser for the store: after everything else */
 	void (*done)(struct fetch_job *j, int error);
+	/* Does that peer keep it? Then those are asked, and nobody else. NULL: those that have
+	 * acknowledged it, or wrote it. */
+	bool (*keeps)(const struct fetch_job *j, const struct peer *p);
 	/* Results and progress. */
 	struct tfile *file;
 	struct sig sig; /* of the staged file */

@@ -16,6 +16,7 @@
 #include "agent/exchange.h"
 #include "agent/fetch.h"
 #include "agent/gossip.h"
+#include "agent/keepers.h"
 #include "agent/merge.h"
 #include "agent/miss.h"
 #include "agent/scrub.h"
@@ -193,6 +194,7 @@ make_parts(struct node *n)
 	    n->merge == NULL || n->scrub == NULL || n->collect == NULL || n->miss == NULL ||
 	    n->gossip == NULL)
 		return -ENOMEM;
+	keepers_listen(n);
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
 }

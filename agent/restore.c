@@ -19,6 +19,8 @@
 
 struct restore {
 	struct node *n;
+	const struct keepers *all;
+	const struct keepers_found *found;
 	struct record *rec; /* what is put back; rec->path is where it came from */
 	struct kept from;
 	char *path;
@@ -163,9 +165,29 @@ copy_link(struct restore *r)
 	return e < 0 ? e : put_back(r);
 }
 
+static bool
+keeps(const struct fetch_job *j, const struct peer *p)
+{
+	const struct restore *r =
+		(const struct restore *)((const char *)j - offsetof(struct restore, fetch));
+
+	return keepers_by(r->all, r->found, p);
+}
+
+static bool
+kept_elsewhere(const struct restore *r)
+{
+	const struct peer *p = exchange_peers(r->n->exchange);
+
+	while (p != NULL && !keepers_by(r->all, r->found, p))
+		p = p->next;
+	return p != NULL;
+}
+
 static void
 begin_fetch(struct restore *r)
 {
+	r->fetch.keeps = kept_elsewhere(r) ? keeps : NULL;
 	memcpy(r->fetch.stage, r->stage, sizeof(r->fetch.stage) - 1);
 	r->fetch.rec = r->rec;
 	r->fetch.uid = r->fetch.gid = UINT32_MAX;
@@ -176,18 +198,23 @@ begin_fetch(struct restore *r)
 }
 
 int
-restore_start(struct node *n, const struct kept *k, const void *path, size_t len,
-	      struct restore **out)
+restore_start(struct node *n, const struct keepers *all, const struct keepers_found *f,
+	      const void *path, size_t len, struct restore **out)
 {
+	const struct kept *k = &f->kept;
 	struct restore *r;
 
 	*out = NULL;
 	if (path_check(path, len) < 0)
 		return -EINVAL;
+	if ((k->flags & KEPT_RESCUED) != 0 && !keepers_here(f))
+		return -EREMOTE;
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return -ENOMEM;
 	r->n = n;
+	r->all = all;
+	r->found = f;
 	r->from = *k;
 	r->rec = record_dup(k->r);
 	r->path = malloc(len + 1);

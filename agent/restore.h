@@ -4,15 +4,18 @@
 #ifndef MIMEO_AGENT_RESTORE_H
 #define MIMEO_AGENT_RESTORE_H
 
-#include "agent/node.h"
+#include "agent/keepers.h"
 
 struct restore;
 
 /*
- * Starts: the kept version (copied) goes to `path`. The content comes from here or, by hash, from
- * whoever keeps it. What lies at the path goes to the store. -EINVAL: not a path; -ENOMEM.
+ * Starts: the version goes to `path`. The content comes from here or, by hash, from whoever keeps
+ * it; `all`, which found it, is borrowed until restore_free. What lies at the path goes to the
+ * store. -EINVAL: not a path; -EREMOTE: rescued content, which has no hash, of another member;
+ * -ENOMEM.
  */
-NODISCARD int restore_start(struct node *n, const struct kept *k, const void *path, size_t len,
+NODISCARD int restore_start(struct node *n, const struct keepers *all,
+			    const struct keepers_found *f, const void *path, size_t len,
 			    struct restore **out);
 /* 1: under way; 0: done; -errno: failed. */
 int restore_state(const struct restore *r);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* conflicts and trash: what is kept, and how it comes back. */
+/* conflicts and trash: what is kept on which members, and how it comes back. */
 #include "config.h"
 
 #include <errno.h>
@@ -7,89 +7,84 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/keepers.h"
 #include "agent/restore.h"
 #include "agent/store.h"
 #include "agent/verbs.h"
 #include "conf/hash.h"
-#include "proto/hlc.h"
+
+/* ---- asking the members ---- */
+
+static void
+begin(struct request *q, const struct keepers_want *w)
+{
+	int e = keepers_new(q->node, w, &q->keepers);
+
+	if (e < 0)
+		verb_end(q, e == -EINVAL ? CONTROL_USAGE : CONTROL_FAILED, "%s",
+			 e == -EINVAL ? "not a path that can be replicated" : strerror(-e));
+}
+
+/* Whoever did not answer may keep more. */
+static void
+name_silent(struct request *q)
+{
+	char text[900] = "";
+	size_t i = 0, len = 0;
+	const char *name;
+
+	while (len < sizeof(text) - 1 && (name = keepers_silent(q->keepers, &i)) != NULL)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "",
+					name);
+	if (len > 0)
+		verb_note(q, "no answer from %s: what only these keep is missing here", text);
+}
 
 /* ---- lists ---- */
 
 static void
-version_row(struct request *q, const char *id, const struct record *r, uint64_t time_ms,
-	    uint64_t expires, bool here)
+version_row(struct request *q, const struct keepers_found *f)
 {
-	const struct origin *o = index_origin(q->node->index, r->dot.origin);
-	char hash[HASH_HEX_BYTES];
+	const struct record *r = f->kept.r;
+	char hash[HASH_HEX_BYTES], id[48];
+	const char *name;
 	struct json j;
+	size_t i = 0;
 
 	hash_hex(r->hash, hash);
+	store_name(&f->kept, id);
 	json_init(&j);
 	json_obj_open(&j, NULL);
 	json_str(&j, "id", id);
 	json_bytes(&j, "path", r->path, r->path_len);
-	verb_time(&j, "time", time_ms);
-	json_str(&j, "node", o != NULL ? o->node : "");
+	verb_time(&j, "time", f->time_ms);
+	json_str(&j, "node", f->node);
 	json_uint(&j, "size", r->size);
 	json_str(&j, "hash", hash);
-	if (expires != 0)
-		verb_time(&j, "expires", expires);
-	else
-		json_null(&j, "expires");
-	json_bool(&j, "here", here);
+	verb_time(&j, "expires", f->expires);
+	json_bool(&j, "here", keepers_here(f));
+	json_arr_open(&j, "on");
+	while ((name = keepers_name(q->keepers, f, &i)) != NULL)
+		json_str(&j, NULL, name);
+	json_arr_close(&j);
 	json_obj_close(&j);
 	verb_row(q, &j);
 }
 
 static void
-kept_row(struct request *q, const struct kept *k)
+list(struct request *q)
 {
-	char id[48];
+	const struct keepers_found *f = NULL;
 
-	store_name(k, id);
-	version_row(q, id, k->r,
-		    index_kept_conflict(q->node->index, k) ? hlc_ms(k->r->hlc) : k->since_ms,
-		    store_expires(q->node->kept, k), true);
-}
-
-static bool
-below(const struct record *r, const char *path)
-{
-	size_t len = path != NULL ? strlen(path) : 0;
-
-	return len == 0 || (r->path_len >= len && memcmp(r->path, path, len) == 0 &&
-			    (r->path_len == len || r->path[len] == '/'));
-}
-
-/* The heads that lose; kept here or still to be fetched. Rescued content is listed too: nobody has
- * logged it. */
-static void
-list_conflicts(struct request *q)
-{
-	const struct index *x = q->node->index;
-	char id[DOT_TEXT_BYTES];
-
-	for (const struct irec *i = x->log_first; i != NULL; i = i->log_next) {
-		const struct irec *w = index_winner(i->ent);
-
-		if (!i->head || i == w || !record_live(i->r) || i->r->kind == KIND_DIR ||
-		    record_same_content(i->r, w->r))
-			continue;
-		dot_text(i->r->dot, id);
-		version_row(q, id, i->r, hlc_ms(i->r->hlc), 0, index_kept(x, i->r->dot) != NULL);
+	while (!verb_full(q) && (f = keepers_at(q->keepers, q->i)) != NULL) {
+		version_row(q, f);
+		q->i++;
 	}
-	for (const struct kept *k = x->kept_first; k != NULL; k = k->next)
-		if ((k->flags & KEPT_RESCUED) != 0)
-			kept_row(q, k);
-	verb_end(q, CONTROL_OK, "%s", "");
-}
-
-static void
-list_trash(struct request *q, const char *path)
-{
-	for (const struct kept *k = q->node->index->kept_first; k != NULL; k = k->next)
-		if (!index_kept_conflict(q->node->index, k) && below(k->r, path))
-			kept_row(q, k);
+	if (f != NULL || verb_full(q))
+		return;
+	if (keepers_cut(q->keepers))
+		verb_note(q, "there is more than one list can hold: ask for one directory");
+	name_silent(q);
 	verb_end(q, CONTROL_OK, "%s", "");
 }
 
@@ -116,6 +111,9 @@ restore_problem(int e)
 		return "a directory has that name";
 	case -EHOSTUNREACH:
 		return "no connected member keeps that content";
+	case -EREMOTE:
+		return "content that nobody logged has no hash and cannot be sent: restore it on "
+		       "the node that keeps it";
 	case -EAGAIN:
 		return "that path is being changed just now: try again";
 	default:
@@ -136,103 +134,131 @@ restore_turn(struct request *q)
 		verb_end(q, CONTROL_OK, "%s", "");
 }
 
+/* f: what is to come back; NULL: nothing was found. */
 static void
-restore_begin(struct request *q, const struct kept *k, const char *to)
+restore_begin(struct request *q, const struct keepers_found *f, const char *to, const char *none)
 {
-	const void *path = to != NULL ? (const void *)to : k->r->path;
-	size_t len = to != NULL ? strlen(to) : k->r->path_len;
-	int e = restore_start(q->node, k, path, len, &q->restore);
+	const void *path = to;
+	size_t len = to != NULL ? strlen(to) : 0;
+	int e;
 
+	name_silent(q);
+	if (f == NULL) {
+		verb_end(q, CONTROL_FAILED, "%s", none);
+		return;
+	}
+	if (to == NULL) {
+		path = f->kept.r->path;
+		len = f->kept.r->path_len;
+	}
+	e = restore_start(q->node, q->keepers, f, path, len, &q->restore);
 	if (e < 0)
 		verb_end(q, CONTROL_FAILED, "%s", restore_problem(e));
 	else
 		restore_turn(q);
 }
 
-/* A loser that is not in the store yet is described by its record alone: the content is fetched. */
-static void
-restore_conflict(struct request *q, struct dot dot, const char *to)
-{
-	const struct kept *k = index_kept(q->node->index, dot);
-	struct kept made = {.dot = dot};
+/* ---- conflicts ---- */
 
-	for (const struct irec *i = q->node->index->log_first; k == NULL && i != NULL;
-	     i = i->log_next)
-		if (dot_eq(i->r->dot, dot)) {
-			made.r = i->r;
-			k = &made;
-		}
-	if (k == NULL)
-		verb_end(q, CONTROL_FAILED, "no version has that id");
+static void
+drop(struct request *q, struct dot dot)
+{
+	int e = store_drop(q->node->kept, dot);
+
+	verb_end(q, e < 0 ? CONTROL_FAILED : CONTROL_OK, "%s",
+		 e == -ENOENT ? "nothing is kept here under that id: \"on\" in the list says where"
+		 : e < 0      ? strerror(-e)
+			      : "");
+}
+
+static void
+conflicts_begin(struct request *q)
+{
+	struct keepers_want w = {.kinds = KEEPERS_CONFLICTS};
+
+	if (q->nwords == 1) {
+		begin(q, &w);
+		return;
+	}
+	w = (struct keepers_want){.kinds = KEEPERS_TRASH | KEEPERS_CONFLICTS, .how = KEEPERS_DOT};
+	if (q->nwords < 3 || parse_id(q->words[2], &w.dot) < 0 || dot_none(w.dot))
+		verb_end(q, CONTROL_USAGE,
+			 "conflicts: restore ID [TO], or drop ID; an ID is what the list shows");
+	else if (strcmp(q->words[1], "restore") == 0)
+		begin(q, &w);
+	else if (strcmp(q->words[1], "drop") == 0)
+		drop(q, w.dot);
 	else
-		restore_begin(q, k, to);
+		verb_end(q, CONTROL_USAGE, "conflicts: restore ID [TO], or drop ID");
 }
 
 void
 verb_conflicts(struct request *q)
 {
-	struct dot dot;
-	int e;
-
-	if (q->restore != NULL) {
+	if (q->keepers == NULL)
+		conflicts_begin(q);
+	if (q->ended || !keepers_done(q->keepers))
+		return;
+	if (q->nwords == 1)
+		list(q);
+	else if (q->restore != NULL)
 		restore_turn(q);
-		return;
-	}
-	if (q->nwords == 1) {
-		list_conflicts(q);
-		return;
-	}
-	if (q->nwords < 3 || parse_id(q->words[2], &dot) < 0) {
-		verb_end(q, CONTROL_USAGE,
-			 "conflicts: restore ID [TO], or drop ID; an ID is what the list shows");
-	} else if (strcmp(q->words[1], "restore") == 0) {
-		restore_conflict(q, dot, q->nwords > 3 ? q->words[3] : NULL);
-	} else if (strcmp(q->words[1], "drop") == 0) {
-		e = store_drop(q->node->kept, dot);
-		verb_end(q, e < 0 ? CONTROL_FAILED : CONTROL_OK, "%s",
-			 e == -ENOENT ? "nothing is kept here under that id"
-			 : e < 0      ? strerror(-e)
-				      : "");
-	} else {
-		verb_end(q, CONTROL_USAGE, "conflicts: restore ID [TO], or drop ID");
-	}
+	else
+		restore_begin(q, keepers_at(q->keepers, 0), q->nwords > 3 ? q->words[3] : NULL,
+			      "no version has that id");
 }
 
-static const struct kept *
-newest_kept(const struct index *x, const char *path, uint64_t before_ms)
-{
-	const struct kept *best = NULL;
-	size_t len = strlen(path);
+/* ---- trash ---- */
 
-	for (const struct kept *k = x->kept_first; k != NULL; k = k->next)
-		if (k->r->path_len == len && memcmp(k->r->path, path, len) == 0 &&
-		    k->since_ms <= before_ms && !index_kept_conflict(x, k))
-			best = k;
+static void
+trash_begin(struct request *q)
+{
+	bool lists = q->nwords >= 2 && strcmp(q->words[1], "list") == 0;
+	struct keepers_want w = {.kinds = KEEPERS_TRASH, .how = lists ? KEEPERS_BELOW : KEEPERS_AT};
+
+	if (!lists && (q->nwords < 3 || strcmp(q->words[1], "restore") != 0 ||
+		       (q->nwords > 3 && (q->nwords != 5 || strcmp(q->words[3], "--at") != 0)))) {
+		verb_end(q, CONTROL_USAGE, "trash: list [PATH], or restore PATH [--at TIME]");
+		return;
+	}
+	if (q->nwords > 2) {
+		w.path = q->words[2];
+		w.len = strlen(w.path);
+		while (lists && w.len > 0 && w.path[w.len - 1] == '/')
+			w.len--;
+	}
+	begin(q, &w);
+}
+
+/* The last one that was displaced before that time. */
+static const struct keepers_found *
+newest(const struct keepers *k, uint64_t before_ms)
+{
+	const struct keepers_found *best = NULL, *f;
+
+	for (size_t i = 0; (f = keepers_at(k, i)) != NULL; i++)
+		if (f->time_ms <= before_ms)
+			best = f;
 	return best;
 }
 
 void
 verb_trash(struct request *q)
 {
-	const struct kept *k;
+	bool at = q->nwords > 4;
 
-	if (q->restore != NULL) {
+	if (q->keepers == NULL)
+		trash_begin(q);
+	if (q->ended || !keepers_done(q->keepers))
+		return;
+	if (strcmp(q->words[1], "list") == 0)
+		list(q);
+	else if (q->restore != NULL)
 		restore_turn(q);
-		return;
-	}
-	if (q->nwords >= 2 && strcmp(q->words[1], "list") == 0) {
-		list_trash(q, q->nwords > 2 ? q->words[2] : NULL);
-		return;
-	}
-	if (q->nwords < 3 || strcmp(q->words[1], "restore") != 0) {
-		verb_end(q, CONTROL_USAGE, "trash: list [PATH], or restore PATH [--at TIME]");
-		return;
-	}
-	k = newest_kept(q->node->index, q->words[2],
-			q->nwords > 4 ? strtoull(q->words[4], NULL, 10) : UINT64_MAX);
-	if (k == NULL)
-		verb_end(q, CONTROL_FAILED, "nothing is kept of that path here%s",
-			 q->nwords > 4 ? " from before that time" : "");
 	else
-		restore_begin(q, k, NULL);
+		restore_begin(
+			q, newest(q->keepers, at ? strtoull(q->words[4], NULL, 10) : UINT64_MAX),
+			NULL,
+			at ? "no connected member keeps anything of that path from before that time"
+			   : "no connected member keeps anything of that path");
 }

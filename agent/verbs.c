@@ -18,6 +18,7 @@
 #include "agent/errors.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
+#include "agent/keepers.h"
 #include "agent/restore.h"
 #include "agent/scrub.h"
 #include "conf/hash.h"
@@ -61,6 +62,18 @@ verb_end(struct request *q, int code, const char *fmt, ...)
 }
 
 void
+verb_note(struct request *q, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	frame(q, CONTROL_NOTE, text, strlen(text));
+}
+
+void
 verb_time(struct json *j, const char *key, uint64_t wall_ms)
 {
 	time_t sec = (time_t)(wall_ms / 1000);
@@ -89,6 +102,7 @@ verb_clear(struct request *q)
 	if (q->cursor_begun)
 		index_cursor_end(q->node->index, &q->cursor);
 	restore_free(q->restore);
+	keepers_free(q->keepers);
 	dotset_free(&q->target);
 	buf_free(&q->out);
 	*q = (struct request){0};

@@ -27,8 +27,8 @@ struct request {
 	bool cursor_begun, follow;
 	const char *path;                     /* log, history: only this */
 	char name[MEMBER_NAME_BYTES_MAX + 1]; /* of the member whose entry is awaited */
-	struct kept *kept;                    /* list: where it is */
-	size_t i;
+	size_t i;                             /* list: where it is */
+	struct keepers *keepers;
 	struct restore *restore;
 };
 
@@ -47,6 +47,8 @@ void verb_clear(struct request *q);
 /* For verbs. */
 void verb_row(struct request *q, struct json *j); /* sends the object and frees it */
 void verb_end(struct request *q, int code, const char *fmt, ...) PRINTF(3, 4);
+/* Something to be said on standard error beside the answer. */
+void verb_note(struct request *q, const char *fmt, ...) PRINTF(2, 3);
 /* "2026-01-02T03:04:05.678Z"; null for 0, never. */
 void verb_time(struct json *j, const char *key, uint64_t wall_ms);
 bool verb_full(const struct request *q); /* the client has enough to read for now */

@@ -116,6 +116,8 @@ read_answer(int fd, void (*row)(void *arg, const char *json, size_t len), void *
 		frame[len] = '\0';
 		if (head[0] == CONTROL_ROW)
 			row(arg, frame, len);
+		else if (head[0] == CONTROL_NOTE)
+			fprintf(stderr, "mimeo: %s\n", frame);
 		else
 			code = finish(frame, len);
 		free(frame);

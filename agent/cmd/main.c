@@ -185,7 +185,7 @@ cmd_explain(struct command *c)
 static const struct table_column version_columns[] = {
 	{"id", "ID", COL_TEXT},      {"time", "TIME", COL_TIME}, {"node", "NODE", COL_TEXT},
 	{"size", "SIZE", COL_BYTES}, {"hash", "HASH", COL_HASH}, {"expires", "EXPIRES", COL_TIME},
-	{"path", "PATH", COL_TEXT}};
+	{"on", "KEPT ON", COL_TEXT}, {"path", "PATH", COL_TEXT}};
 
 static int
 cmd_conflicts(struct command *c)

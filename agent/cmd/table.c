@@ -34,6 +34,21 @@ human_bytes(json_int_t v, char *out, size_t size)
 	snprintf(out, size, u == 0 ? "%.0f" : "%.0f%c", d, units[u]);
 }
 
+/* Names, one after the other. */
+static void
+cell_list(const json_t *v, char out[CELL_BYTES])
+{
+	size_t len = 0;
+
+	snprintf(out, CELL_BYTES, "%s", json_array_size(v) == 0 ? "-" : "");
+	for (size_t i = 0; i < json_array_size(v) && len < CELL_BYTES - 1; i++) {
+		const char *name = json_string_value(json_array_get(v, i));
+
+		len += (size_t)snprintf(out + len, CELL_BYTES - len, "%s%s", i > 0 ? "," : "",
+					name != NULL ? name : "-");
+	}
+}
+
 static void
 cell_text(const json_t *v, const struct table_column *col, char out[CELL_BYTES])
 {
@@ -47,6 +62,8 @@ cell_text(const json_t *v, const struct table_column *col, char out[CELL_BYTES])
 		snprintf(out, CELL_BYTES, "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v))
 		snprintf(out, CELL_BYTES, "%.3f", json_real_value(v));
+	else if (json_is_array(v))
+		cell_list(v, out);
 	else if (json_is_boolean(v))
 		snprintf(out, CELL_BYTES, "%s", json_is_true(v) ? "yes" : "no");
 	else

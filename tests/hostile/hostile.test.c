@@ -12,8 +12,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1594,6 +1596,222 @@ questions(void)
 	absorbed(p, "answers to questions that nobody asked");
 }
 
+/* ---- lies about what is kept ---- */
+
+static uint64_t told_kept;
+
+static void
+tell_kept(struct peer *p, uint32_t id, bool last, const struct buf *b)
+{
+	told_kept++;
+	peer_say(p, &(struct msg){.type = MSG_TELL,
+				  .id = id,
+				  .code = CODE_OK,
+				  .last = last,
+				  .bytes = b->data,
+				  .len = b->len});
+}
+
+static void
+put_zeros(struct buf *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_put_u8(b, 0);
+}
+
+/* A page with that one version. */
+static void
+kept_page(struct buf *b, const struct record *rec, uint8_t flags)
+{
+	buf_put_u8(b, 0);
+	put_zeros(b, 24);
+	buf_put_u64(b, flags == 0 ? rec->dot.origin : 0);
+	buf_put_u64(b, rec->dot.seq);
+	buf_put_u64(b, UINT64_MAX);
+	buf_put_u64(b, UINT64_MAX);
+	buf_put_u8(b, flags);
+	buf_put_str(b, "evil\033[2J", 8);
+	record_encode(b, rec);
+}
+
+static void
+kept_garbage(struct peer *p, const struct msg *m)
+{
+	struct buf b = {0};
+
+	for (unsigned i = 0; i < 1000; i++)
+		buf_put_u8(&b, (uint8_t)(i * 7));
+	tell_kept(p, m->id, true, &b);
+	buf_free(&b);
+}
+
+static void
+kept_endless(struct peer *p, const struct msg *m)
+{
+	struct buf b = {0};
+
+	buf_put_u8(&b, 1);
+	put_zeros(&b, 24);
+	tell_kept(p, m->id, true, &b);
+	buf_free(&b);
+}
+
+static void
+kept_parts(struct peer *p, const struct msg *m)
+{
+	struct buf b = {0};
+
+	buf_put_u8(&b, 0);
+	put_zeros(&b, 24);
+	for (unsigned i = 0; i < 100; i++)
+		tell_kept(p, m->id, false, &b);
+	buf_free(&b);
+}
+
+static void
+kept_cut(struct peer *p, const struct msg *m)
+{
+	struct record rec = file("lie/cut", 7, "x");
+	struct buf b = {0};
+
+	kept_page(&b, &rec, 0);
+	b.len--;
+	tell_kept(p, m->id, true, &b);
+	buf_free(&b);
+}
+
+static void
+kept_elsewhere(struct peer *p, const struct msg *m)
+{
+	struct record rec = file("../../lie", 9, "x");
+	struct buf b = {0};
+
+	kept_page(&b, &rec, 0);
+	tell_kept(p, m->id, true, &b);
+	buf_free(&b);
+}
+
+static void
+kept_unasked(struct peer *p, const struct msg *m)
+{
+	struct record rec = file("liesbelow", 9, "x");
+	struct buf b = {0};
+
+	kept_page(&b, &rec, 0);
+	tell_kept(p, m->id, true, &b);
+	buf_free(&b);
+}
+
+static void
+kept_flags(struct peer *p, const struct msg *m)
+{
+	struct record rec = file("lie/flags", 9, "x");
+	struct buf b = {0};
+
+	kept_page(&b, &rec, 0xfe);
+	tell_kept(p, m->id, true, &b);
+	buf_free(&b);
+}
+
+static void
+kept_not(struct peer *p, const struct msg *m)
+{
+	struct record rec = file("lie/not", 7, "x");
+	struct buf b = {0};
+
+	kept_page(&b, &rec, 0);
+	tell_kept(p, m->id, true, &b);
+	buf_free(&b);
+}
+
+struct shell {
+	pid_t pid;
+	int status;
+};
+
+static bool
+shell_over(void *arg)
+{
+	struct shell *s = arg;
+
+	return waitpid(s->pid, &s->status, WNOHANG) != 0;
+}
+
+/* The command runs while the peers go on: its exit code; what it says is in b. */
+static int
+meanwhile(const char *build, const char *words, struct buf *b)
+{
+	char line[1024], out[256];
+	struct shell s = {.status = -1};
+	FILE *f;
+	int c;
+
+	snprintf(out, sizeof(out), "%s/said", rig.dir);
+	snprintf(line, sizeof(line), "exec '%s/mimeo' -c '%s/mimeo.conf' %s >'%s' 2>&1", build,
+		 rig.dir, words, out);
+	s.pid = fork();
+	if (s.pid == 0) {
+		execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+		_exit(127);
+	}
+	(void)peers_until(&rig.peers, shell_over, &s, RIG_WAIT_MS);
+	f = fopen(out, "re");
+	while (f != NULL && (c = fgetc(f)) != EOF)
+		buf_put_u8(b, (uint8_t)c);
+	if (f != NULL)
+		(void)fclose(f);
+	(void)unlink(out);
+	buf_put_u8(b, 0);
+	return WIFEXITED(s.status) ? WEXITSTATUS(s.status) : -1;
+}
+
+static void
+keepers(void)
+{
+	static const struct {
+		const char *name;
+		void (*answer)(struct peer *p, const struct msg *m);
+		bool believed;
+	} lies[] = {{"garbage", kept_garbage, false},
+		    {"pages without end", kept_endless, false},
+		    {"parts without end", kept_parts, false},
+		    {"a version that is cut off", kept_cut, false},
+		    {"a path that leaves the root", kept_elsewhere, false},
+		    {"a path that was not asked for", kept_unasked, false},
+		    {"flags that are none", kept_flags, false},
+		    {"a version that it does not have", kept_not, true}};
+	const char *build = getenv("top_builddir");
+	struct buf b = {0};
+	int code;
+
+	build = build != NULL ? build : ".";
+	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+		struct peer *p = evil();
+
+		if (p != NULL)
+			p->on_kept = lies[i].answer;
+		told_kept = 0;
+		buf_reset(&b);
+		code = meanwhile(build, "trash list lie --json", &b);
+		if (!ok(code == 0 && told_kept > 0 && !b.failed &&
+				(strstr((char *)b.data, "lie/") != NULL) == lies[i].believed &&
+				(strstr((char *)b.data, "from evil") == NULL) == lies[i].believed &&
+				strchr((char *)b.data, '\033') == NULL,
+			"what is kept: %s", lies[i].name))
+			diag("  code %d, %llu answers: %s", code, (unsigned long long)told_kept,
+			     (const char *)b.data);
+		if (lies[i].believed) {
+			buf_reset(&b);
+			code = meanwhile(build, "trash restore lie/not", &b);
+			ok(code == 1 && p != NULL && p->gets > 0 &&
+				   !rig_file_is(&rig, "lie/not", "x", 1),
+			   "what is kept: it does not come back");
+		}
+		absorbed(p, lies[i].name);
+	}
+	buf_free(&b);
+}
+
 static void
 sessions(void)
 {
@@ -1856,6 +2074,7 @@ static const struct {
 	{"delta_bomb", delta_bomb},
 	{"record_flood", record_flood},
 	{"questions", questions},
+	{"keepers", keepers},
 	{"sessions", sessions},
 	{"racers", racers},
 	{"slowloris", slowloris},

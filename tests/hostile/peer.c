@@ -261,10 +261,18 @@ heard(struct peer *p, const struct msg *m)
 		if (p->on_credit != NULL)
 			p->on_credit(p, m);
 		break;
+	case MSG_ASK:
+		if (m->what == ASK_KEPT && p->on_kept != NULL)
+			p->on_kept(p, m);
+		else if (m->what == ASK_KEPT)
+			peer_say(p, &(struct msg){.type = MSG_TELL,
+						  .id = m->id,
+						  .code = CODE_REFUSED,
+						  .last = true});
+		break;
 	case MSG_MEMBER:
 	case MSG_TABLE:
 	case MSG_CANCEL:
-	case MSG_ASK:
 	case MSG_TELL:
 		break;
 	}

@@ -34,6 +34,8 @@ struct peer {
 	struct buf content; /* DATA that came */
 	/* What answers a GET; NULL: END, gone. */
 	void (*on_get)(struct peer *p, const struct msg *m);
+	/* What answers ASK_KEPT; NULL: it is refused. */
+	void (*on_kept)(struct peer *p, const struct msg *m);
 	void (*on_end)(struct peer *p, const struct msg *m);
 	void (*on_credit)(struct peer *p, const struct msg *m);
 	void *arg;
