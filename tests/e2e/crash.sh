@@ -6,7 +6,7 @@
 need sshd jq python3
 ROUNDS=${ROUNDS:-10}
 
-must "three nodes come up" "$lab" up "$T/lab" 3 sync.delta_min=64K
+must "three nodes come up" "$lab" up "$T/lab" 3 sync.delta_min=64K guard.max_delete='1000000, 100%'
 cat >"$T/churn.py" <<'END'
 # Creates, edits, renames and deletes under a few names until COUNT operations are done.
 import os, random, sys
