@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "agent/cmd/cmd.h"
+#include "agent/cmd/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,72 +23,18 @@
 
 /* ---- check-config ---- */
 
-static int problems;
-
 static void
-problem(const char *what, const char *where, int error)
+problem(void *arg, const char *what, const char *where, int error)
 {
+	unsigned *problems = arg;
+
 	fprintf(stderr, "mimeo: %s: %s%s%s\n", where, what, error != 0 ? ": " : "",
 		error != 0 ? strerror(-error) : "");
-	problems++;
-}
-
-struct probe {
-	struct tree *tree;
-	bool seen;
-};
-
-/* One file that is there already: read, lease. */
-static int
-probe_file(void *arg, const char *name, size_t len, uint8_t d_type)
-{
-	struct probe *p = arg;
-	struct tfile *f;
-	int r;
-
-	(void)d_type;
-	if (path_check(name, len) < 0 || tree_open_file(p->tree, name, len, &f) < 0)
-		return 0;
-	p->seen = true;
-	r = tfile_lease(f);
-	if (r == -EPERM)
-		problem("no read lease can be taken on files of others: run as their owner, as "
-			"root, or with cap_lease",
-			name, 0);
-	tfile_close(f);
-	return 1;
+	++*problems;
 }
 
 static void
-probe_tree(const struct settings *s, struct tree *t)
-{
-	struct probe p = {t, false};
-	struct tfile *f = NULL;
-	struct sig sig;
-	uint64_t have;
-	int r = tree_list(t, "", 0, probe_file, &p);
-
-	if (r < 0)
-		problem("the root cannot be read", s->root, r);
-	r = tree_stage_open(t, "check-config", 0, &f, &have);
-	if (r == 0)
-		r = tfile_set_meta(f, 0644, 1000000000,
-				   s->owner_mode == OWNER_INHERIT ? UINT32_MAX : geteuid(),
-				   UINT32_MAX);
-	tfile_close(f);
-	if (r < 0)
-		problem("a staged file cannot be made or dressed", s->work, r);
-	r = tree_place(t, "check-config", ".mimeo-check-config.tmp", 23);
-	if (r == 0)
-		r = tree_take(t, ".mimeo-check-config.tmp", 23, "check-config");
-	if (r < 0)
-		problem("files cannot be renamed between work and root", s->root, r);
-	if (tree_stage_stat(t, "check-config", &sig) == 0)
-		(void)!tree_stage_unlink(t, "check-config");
-}
-
-static void
-probe_key(const struct settings *s)
+probe_key(const struct settings *s, unsigned *problems)
 {
 	char *text = NULL, path[4200];
 	size_t len = 0;
@@ -96,11 +43,12 @@ probe_key(const struct settings *s)
 	snprintf(path, sizeof(path), "%s.pub", s->ssh_key);
 	f = fopen(path, "re");
 	if (f == NULL) {
-		problem("cannot be read (made by `mimeo init`)", path, -errno);
+		problem(problems, "cannot be read (made by `mimeo init`)", path, -errno);
 		return;
 	}
 	if (getline(&text, &len, f) < 0 || strncmp(text, "ssh-ed25519 ", 12) != 0)
-		problem("not an ed25519 key: RSA keys do not work here; make one with ssh-keygen "
+		problem(problems,
+			"not an ed25519 key: RSA keys do not work here; make one with ssh-keygen "
 			"-t ed25519",
 			path, 0);
 	free(text);
@@ -113,25 +61,26 @@ cmd_check(struct command *c)
 	struct tree_opts o;
 	struct tree *t;
 	struct stat st;
+	unsigned problems = 0;
 
 	if (settings_load(c->file, &c->conf, c->err, sizeof(c->err)) < 0) {
 		fprintf(stderr, "%s\n", c->err);
 		return CONTROL_USAGE;
 	}
 	if (stat(c->conf->state, &st) < 0)
-		problem("the state directory is not there: `mimeo init` makes it", c->conf->state,
-			-errno);
+		problem(&problems, "the state directory is not there: `mimeo init` makes it",
+			c->conf->state, -errno);
 	else if ((st.st_mode & 077) != 0)
-		problem("the state directory must be of mode 0700", c->conf->state, 0);
+		problem(&problems, "the state directory must be of mode 0700", c->conf->state, 0);
 	o = (struct tree_opts){c->conf->root, c->conf->work};
 	if (tree_open(&o, &t, c->err, sizeof(c->err)) < 0) {
 		fprintf(stderr, "mimeo: %s\n", c->err);
 		problems++;
 	} else {
-		probe_tree(c->conf, t);
+		probe_tree(c->conf, t, problem, &problems);
 		tree_close(t);
 	}
-	probe_key(c->conf);
+	probe_key(c->conf, &problems);
 	if (problems == 0)
 		printf("%s: good\n", c->file);
 	return problems == 0 ? CONTROL_OK : CONTROL_USAGE;
