@@ -11,12 +11,14 @@
 
 #include "agent/brake.h"
 #include "agent/recover.h"
+#include "agent/store.h"
 #include "agent/task.h"
 
 #define RETRY_BASE_MS 100
 #define HOLD_MS 20    /* a delete waits so long at a time for an add of the same content */
 #define HOLDS_MAX 250 /* and so often */
 #define REVIVE_MS 100 /* what waits for a peer is tried again at most so often as peers change */
+#define FULL_MS 2000  /* how often it is asked again whether the trash has room */
 #define LEFT_LOOK_MS                                                                               \
 	10000 /* how often a directory that had to stay is looked at: whoever empties it may be    \
 		 somebody whose files nobody logs */
@@ -24,6 +26,8 @@
 static const char REASON_PARENT[] = "its directory is not there yet";
 static const char REASON_MOVED[] = "its file is being moved";
 static const char REASON_CHILDREN[] = "something is still below it";
+static const char REASON_FULL[] =
+	"the trash is full (trash.max_size) of what is younger than a day";
 static const char REASON_HELD[] = "held: a mass delete waits for `mimeo resume --accept-deletes`";
 
 struct queue {
@@ -342,6 +346,15 @@ blocked_reason(const struct apply *a)
 	return NULL;
 }
 
+/* Would this displace a file for which the trash has no room? */
+static bool
+trash_full(const struct apply *a, const struct pathent *ent, const struct plan *p)
+{
+	if (p->what != PLAN_ACT || (p->action != ACTION_EXCHANGE && p->action != ACTION_TAKE))
+		return false;
+	return ent->shown != NULL && !ent->altered && !store_room(a->n->kept, ent->shown->r->size);
+}
+
 static enum brake_verdict
 ask_brake(const struct apply *a, const struct plan *p, uint64_t *retry_ms)
 {
@@ -379,6 +392,8 @@ consider(struct apply *a, struct task *t)
 		make_wait(a, t, a->n->now_ms + 2000, REASON_CHILDREN);
 	} else if (p.what == PLAN_HELD) {
 		make_wait(a, t, UINT64_MAX, REASON_HELD);
+	} else if (trash_full(a, ent, &p)) {
+		make_wait(a, t, a->n->now_ms + FULL_MS, REASON_FULL);
 	} else {
 		switch (ask_brake(a, &p, &retry_ms)) {
 		case BRAKE_GO:

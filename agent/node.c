@@ -407,6 +407,7 @@ void
 node_reconfigured(struct node *n)
 {
 	take_up_ignored(n);
+	store_reconfigured(n->kept);
 	apply_kick(n->apply);
 }
 

@@ -52,7 +52,7 @@ reason_of(int error)
 	switch (error) {
 	case -ENOSPC:
 	case -EDQUOT:
-		return "no room on the disk";
+		return "no room on the disk (guard.min_free is to stay free)";
 	case -EHOSTUNREACH:
 		return "no connected member has the content";
 	case -EBADMSG:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Expiry of trash, one look a minute, oldest first. */
+/* Expiry of trash, one look a minute, oldest first; and whether there is room for more. */
 #include "config.h"
 
 #include "agent/store.h"
@@ -16,6 +16,11 @@
 struct store {
 	struct node *n;
 	uint64_t look_ms;
+	uint64_t sum_ms;   /* when it was found to be full: so long it is believed */
+	uint64_t trash;    /* bytes of what may go, then */
+	uint64_t kept_sum; /* all bytes below work/kept, then */
+	bool summed;
+	bool full;  /* said */
 	bool swept; /* leftovers of earlier runs were dealt with */
 };
 
@@ -136,22 +141,79 @@ due(const struct store *s, const struct kept *k, uint64_t over)
 	return now >= expires || (over > 0 && now >= k->since_ms + STORE_YOUNG_MS);
 }
 
+/* What is too old; and, of what is old enough, the oldest until so many bytes are gone. */
 static void
-look(struct store *s)
+let_go(struct store *s, uint64_t over)
 {
-	struct index *x = s->n->index;
-	uint64_t bytes = x->kept_bytes, max = s->n->conf->trash_max_size;
 	struct kept *next;
 	unsigned turn = 0;
 
-	for (struct kept *k = x->kept_first; k != NULL && turn < PURGE_TURN_MAX; k = next) {
+	for (struct kept *k = s->n->index->kept_first; k != NULL && turn < PURGE_TURN_MAX;
+	     k = next) {
 		next = k->next;
-		if (!due(s, k, bytes > max ? bytes - max : 0))
+		if (!due(s, k, over))
 			continue;
-		bytes -= k->r->size < bytes ? k->r->size : bytes;
+		over -= k->r->size < over ? k->r->size : over;
 		purge(s, k);
 		turn++;
 	}
+}
+
+static void
+look(struct store *s)
+{
+	uint64_t bytes = s->n->index->kept_bytes, max = s->n->conf->trash_max_size;
+
+	let_go(s, bytes > max ? bytes - max : 0);
+}
+
+/* ---- room for one more ---- */
+
+/* Lets go what may, and counts what has to stay. */
+static void
+sum_up(struct store *s, uint64_t size)
+{
+	struct index *x = s->n->index;
+	uint64_t max = s->n->conf->trash_max_size, more = x->kept_bytes + size;
+
+	if (s->summed && s->n->now_ms - s->sum_ms < STORE_FULL_MS)
+		return;
+	let_go(s, more > max ? more - max : 0);
+	s->trash = 0;
+	for (const struct kept *k = x->kept_first; k != NULL; k = k->next)
+		s->trash += index_kept_conflict(x, k) ? 0 : k->r->size;
+	s->kept_sum = x->kept_bytes;
+	s->sum_ms = s->n->now_ms;
+	s->summed = true;
+}
+
+bool
+store_room(struct store *s, uint64_t size)
+{
+	uint64_t kept = s->n->index->kept_bytes, max = s->n->conf->trash_max_size, trash;
+	bool room = size <= max && kept <= max - size;
+
+	if (!room) {
+		sum_up(s, size);
+		kept = s->n->index->kept_bytes;
+		trash = s->trash + (kept > s->kept_sum ? kept - s->kept_sum : 0);
+		room = trash == 0 || (size <= max && trash <= max - size);
+	}
+	if (!room && !s->full)
+		LOG(s->n->log, LOG_WARN, "trash.full",
+		    "what others replaced or deleted waits: the trash has trash.max_size, and all "
+		    "of it is "
+		    "younger than a day. Raise trash.max_size, and reload",
+		    log_u("bytes", s->trash));
+	s->full = !room;
+	return room;
+}
+
+void
+store_reconfigured(struct store *s)
+{
+	s->look_ms = 0;
+	s->summed = false;
 }
 
 /* ---- leftovers in the stage ---- */

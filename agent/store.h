@@ -17,6 +17,7 @@
  */
 #define STORE_YOUNG_MS (24ull * 3600 * 1000)
 #define STORE_LOOK_MS 60000 /* how often expiry is looked at */
+#define STORE_FULL_MS 1000  /* how often, when it is full */
 
 struct store;
 
@@ -24,6 +25,14 @@ struct store *store_new(struct node *n);
 void store_free(struct store *s);
 void store_tick(struct store *s);
 uint64_t store_deadline(const struct store *s);
+/*
+ * May so many bytes be displaced? Not if the trash would be larger than trash.max_size and none of
+ * it may go yet; one file that is larger than that may, into an empty trash. Conflicts do not
+ * count.
+ */
+bool store_room(struct store *s, uint64_t size);
+/* The configuration is another one: looks at once. */
+void store_reconfigured(struct store *s);
 /* Forgets one kept version now: its file is removed, PURGED is put. -ENOENT. */
 NODISCARD int store_drop(struct store *s, struct dot dot);
 /* Wall ms when trash expires; 0: a conflict or rescued content, which does not. */

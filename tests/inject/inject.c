@@ -63,7 +63,6 @@ static const int of_watch[] = {ENOMEM, ENOSPC, EACCES, 0};
 static const int of_socket[] = {EINTR, ENOMEM, 0};
 static const int of_make[] = {EMFILE, ENOMEM, 0};
 static const int of_wait[] = {EINTR, 0};
-static const int of_memory[] = {ENOMEM, 0};
 
 static bool
 can(const int *list, int error)
@@ -451,6 +450,8 @@ close(int fd)
 }
 
 #ifndef INJECT_NO_MEMORY
+static const int of_memory[] = {ENOMEM, 0};
+
 /* dlsym takes memory itself, so the allocator is reached by its other names. */
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
