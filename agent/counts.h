@@ -25,6 +25,8 @@ struct counts {
 	/* The miss handler: what became of its requests. */
 	uint64_t miss_here, miss_streamed, miss_nobody, miss_late;
 	uint64_t miss_asked; /* paths that members were asked for */
+	uint64_t hook_runs, hook_failed;
+	uint64_t hook_dropped; /* paths that it was not told */
 };
 
 /* One version took so long; a negative time (clocks differ) counts as 0. */

@@ -16,6 +16,7 @@
 
 #include "agent/apply.h"
 #include "agent/control.h"
+#include "agent/hook.h"
 #include "agent/http.h"
 #include "agent/links.h"
 #include "agent/members.h"
@@ -47,6 +48,7 @@ struct agent {
 	struct links *links;
 	struct control *control;
 	struct http *http;
+	struct hook *hook;
 	struct loop_timer timer;
 	uint64_t guard_ms;
 	int lock;
@@ -81,6 +83,15 @@ on_member(void *arg, const struct member *m)
 	a->members_changed = true;
 	if (a->links != NULL)
 		links_member(a->links, m->name);
+}
+
+static void
+on_applied(void *arg, const struct record *r, const char *origin)
+{
+	struct agent *a = arg;
+
+	if (a->hook != NULL)
+		hook_applied(a->hook, r, origin);
 }
 
 static void
@@ -276,6 +287,8 @@ open_node(struct agent *a)
 			 strerror(-r));
 	else
 		a->node->member = on_member;
+	if (r == 0)
+		a->node->applied = on_applied;
 	return r;
 }
 
@@ -317,7 +330,8 @@ open_all(struct agent *a)
 	    control_open(a->node, a->loop, a->links, a->file, &a->control, a->err, sizeof(a->err)) <
 		    0)
 		return refuse(a, EXIT_FAILED);
-	if (http_open(a->node, a->loop, a->links, &a->http) < 0) {
+	a->hook = hook_new(a->node, a->loop);
+	if (a->hook == NULL || http_open(a->node, a->loop, a->links, &a->http) < 0) {
 		snprintf(a->err, sizeof(a->err), "out of memory");
 		return refuse(a, EXIT_FAILED);
 	}
@@ -329,6 +343,7 @@ static void
 close_all(struct agent *a)
 {
 	http_close(a->http);
+	hook_free(a->hook);
 	control_close(a->control);
 	links_close(a->links);
 	work_free(a->work);

@@ -370,6 +370,13 @@ work(struct metrics *m, struct buf *b)
 		 (unsigned long long)c->miss_nobody, (unsigned long long)c->miss_late);
 	one(b, "mimeo_miss_asked_total", "counter", "Paths that the members were asked for.",
 	    (double)c->miss_asked);
+	one(b, "mimeo_hook_runs_total", "counter", "Batches that the hook was run for.",
+	    (double)c->hook_runs);
+	one(b, "mimeo_hook_failures_total", "counter",
+	    "Batches for which the hook failed, or could not be run, or was ended.",
+	    (double)c->hook_failed);
+	one(b, "mimeo_hook_dropped_total", "counter",
+	    "Paths that the hook was not told, as it was too slow.", (double)c->hook_dropped);
 }
 
 static void

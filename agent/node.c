@@ -120,6 +120,8 @@ count_applied(struct node *n, const struct entry *e)
 	if (i == NULL || o == NULL || index_own(n->index, e->dot.origin))
 		return;
 	n->counts.applied++;
+	if (n->applied != NULL && (e->flags & (APPLIED_SHOWN | APPLIED_ABSENT)) != 0)
+		n->applied(n->arg, i->r, o->node);
 	if (!record_import(i->r))
 		counts_spread(&n->counts, (int64_t)(n->wall_ms - hlc_ms(i->r->hlc)) +
 						  exchange_clock_offset(n->exchange, o->node));

@@ -69,6 +69,8 @@ struct node {
 	void (*answered)(void *arg, const struct entry *e);    /* the watcher answered a barrier */
 	void (*acked)(void *arg); /* some peer's acknowledgement moved, or ours did */
 	void (*member)(void *arg, const struct member *m); /* an entry was folded */
+	/* The path came to show this version, which that other node made; a delete: nothing. */
+	void (*applied)(void *arg, const struct record *r, const char *origin);
 };
 
 struct node_opts {

@@ -25,16 +25,16 @@ struct plan {
 	const char *path;
 	char *const *argv;
 	char path_env[sizeof(PATH_ENV)];
-	char *env[ARRAY_LEN(passed) + 2];
+	char *env[ARRAY_LEN(passed) + SPAWN_ENV_MAX + 2];
 	int fds[3]; /* each at least OWN_FD_MIN */
 	pid_t parent;
 	sigset_t mask;
 	volatile int err; /* written by the child, which shares our memory until it executes */
 };
 
-/* The variables that are passed on, borrowed from our own environment. */
-static void
-fill_env(struct plan *p)
+/* The variables that are passed on, borrowed from our own environment, and more. */
+static int
+fill_env(struct plan *p, char *const more[])
 {
 	char **env = p->env;
 	size_t n = 0;
@@ -51,7 +51,13 @@ fill_env(struct plan *p)
 			}
 		}
 	}
+	for (size_t i = 0; more != NULL && more[i] != NULL; i++) {
+		if (i == SPAWN_ENV_MAX)
+			return -E2BIG;
+		env[n++] = more[i];
+	}
 	env[n] = NULL;
+	return 0;
 }
 
 static int
@@ -155,13 +161,21 @@ start(struct plan *p, pid_t *pid)
 int
 spawn_child(const char *path, char *const argv[], int fd0, int fd2, pid_t *pid, int *pidfd)
 {
+	return spawn_with_env(path, argv, NULL, fd0, fd2, pid, pidfd);
+}
+
+int
+spawn_with_env(const char *path, char *const argv[], char *const more[], int fd0, int fd2,
+	       pid_t *pid, int *pidfd)
+{
 	struct plan p = {.path = path, .argv = argv, .fds = {-1, -1, -1}};
 	int rc;
 
 	*pid = -1;
 	*pidfd = -1;
-	fill_env(&p);
-	rc = fill_fds(p.fds, fd0, fd2);
+	rc = fill_env(&p, more);
+	if (rc == 0)
+		rc = fill_fds(p.fds, fd0, fd2);
 	if (rc)
 		goto out;
 	rc = start(&p, pid);

@@ -21,6 +21,13 @@
  */
 NODISCARD int spawn_child(const char *path, char *const argv[], int fd0, int fd2, pid_t *pid,
 			  int *pidfd);
+/*
+ * The same with up to SPAWN_ENV_MAX more variables ("NAME=value", NULL behind the last) in the
+ * environment; -E2BIG for more.
+ */
+#define SPAWN_ENV_MAX 8
+NODISCARD int spawn_with_env(const char *path, char *const argv[], char *const more[], int fd0,
+			     int fd2, pid_t *pid, int *pidfd);
 /* Sends a signal to exactly that child. 0 or -ESRCH: it has been reaped. */
 int spawn_kill(int pidfd, int signo);
 /*

@@ -32,7 +32,7 @@ struct probe {
 };
 
 static void
-problem(struct probe *p, const char *what, const void *path, size_t len, int error)
+trouble(struct probe *p, const char *what, const void *path, size_t len, int error)
 {
 	char below[2048], where[4096 + sizeof(below)];
 
@@ -103,7 +103,7 @@ try_rename(struct probe *p, const void *dir, size_t len, const struct sig *like)
 	if (r == 0 || r == -EPERM) {
 		r = path.failed ? -ENOMEM : renamed(p, path.data, path.len);
 		if (r < 0)
-			problem(p, "files cannot be renamed between work and this directory", dir,
+			trouble(p, "files cannot be renamed between work and this directory", dir,
 				len, r);
 	}
 	gone(p, "check-config-1");
@@ -122,11 +122,11 @@ try_file(struct probe *p, const void *path, size_t len)
 
 	if (r < 0) {
 		if (r != -ENOENT)
-			problem(p, "a file cannot be read", path, len, r);
+			trouble(p, "a file cannot be read", path, len, r);
 		return;
 	}
 	if (tfile_read_at(f, 0, &byte, 1) < 0)
-		problem(p, "a file cannot be read", path, len, -EIO);
+		trouble(p, "a file cannot be read", path, len, -EIO);
 	if (tfile_lease(f) == -EPERM)
 		problem(p,
 			"no read lease can be taken: whether somebody is writing to it cannot be "
@@ -210,9 +210,9 @@ next_dir(struct probe *p, struct buf *dir)
 }
 
 void
-probe_tree(const struct settings *s, struct tree *t, probe_problem *report, void *arg)
+probe_tree(const struct settings *s, struct tree *t, probe_problem *problem, void *arg)
 {
-	struct probe p = {.s = s, .t = t, .problem = report, .arg = arg};
+	struct probe p = {.s = s, .t = t, .problem = problem, .arg = arg};
 	struct buf dir = {0};
 
 	try_rename(&p, "", 0, NULL);
@@ -221,7 +221,7 @@ probe_tree(const struct settings *s, struct tree *t, probe_problem *report, void
 		int r = tree_list(t, dir.data, dir.len, look, &p);
 
 		if (r < 0 && r != -ENOENT && r != -EXDEV)
-			problem(&p, "a directory cannot be read", dir.data, dir.len, r);
+			trouble(&p, "a directory cannot be read", dir.data, dir.len, r);
 	}
 	buf_free(&dir);
 	buf_free(&p.dirs);
