@@ -89,7 +89,7 @@ try_rename(struct probe *p, const void *dir, size_t len, const struct sig *like)
 	if (r == 0)
 		r = dressed(p, "check-config-2", like);
 	if (r == -EPERM)
-		problem(p,
+		trouble(p,
 			"a new version cannot be given to the owner of the files here: run as root "
 			"or with cap_chown, cap_fowner, or set sync.owner",
 			dir, len, r);
@@ -128,7 +128,7 @@ try_file(struct probe *p, const void *path, size_t len)
 	if (tfile_read_at(f, 0, &byte, 1) < 0)
 		trouble(p, "a file cannot be read", path, len, -EIO);
 	if (tfile_lease(f) == -EPERM)
-		problem(p,
+		trouble(p,
 			"no read lease can be taken: whether somebody is writing to it cannot be "
 			"seen; run as the owner, as root, or with cap_lease",
 			path, len, 0);
