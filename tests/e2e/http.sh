@@ -71,6 +71,7 @@ printf changed | dd of="$(media n1)/big.bin" bs=1 seek=1500000 conv=notrunc stat
 check_soon "a small change saves most of a file" metric_above n2 'mimeo_saved_bytes_total{kind="delta"}' 2000000
 
 # A peer that is away lags, also when nothing is written.
+check_soon "all is everywhere" in_sync n1 n2 n3
 "$lab" stop "$T/lab" n3 agent
 echo more >"$(media n1)/while-away"
 check_soon "what it lacks is counted" metric_is n1 'pending_changes_total{peer="n3"}' 1
