@@ -69,9 +69,10 @@ guard(struct agent *a)
 		return;
 	a->guard_ms = a->node->now_ms + GUARD_MS;
 	r = home_guard(a->tree, wal_info(a->node->wal), a->conf->root, text, sizeof(text));
-	if (r != a->node->halted)
-		LOG(a->log, r < 0 ? LOG_ERROR : LOG_INFO, r < 0 ? "guard.halted" : "guard.released",
-		    r < 0 ? text : "the root is as it should be again");
+	if (r < 0 && r != a->node->halted)
+		LOG(a->log, LOG_ERROR, "guard.halted", text);
+	else if (r == 0 && a->node->halted != 0)
+		LOG(a->log, LOG_INFO, "guard.released", "the root is as it should be again");
 	node_halt(a->node, r, text);
 }
 

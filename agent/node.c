@@ -58,6 +58,8 @@ on_answer(void *arg, const struct entry *e)
 {
 	struct node *n = arg;
 
+	buf_reset(&n->unlogged);
+	buf_put(&n->unlogged, e->blob, e->blob_len);
 	if (n->answered != NULL)
 		n->answered(n->arg, e);
 }
@@ -314,6 +316,7 @@ node_close(struct node *n)
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
+	buf_free(&n->unlogged);
 	store_free(n->kept);
 	brake_free(n->brake);
 	syncer_free(n->syncer);

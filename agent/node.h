@@ -56,6 +56,7 @@ struct node {
 	struct index_snapshot snapshot; /* of a compaction under way */
 	struct counts counts;           /* since the start, for the metrics */
 	uint64_t barrier;               /* the last question to the watcher, folded or not */
+	struct buf unlogged; /* its last answer: what it could not log, and why (proto/WAL.md) */
 	uint64_t now_ms;
 	uint64_t wall_ms;
 	uint64_t seed;                 /* random numbers: node_random */

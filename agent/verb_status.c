@@ -11,8 +11,10 @@
 #include "agent/gossip.h"
 #include "agent/report.h"
 #include "agent/verbs.h"
+#include "conf/escape.h"
 
-#define ANSWER_MS 4000 /* the watcher answers a barrier by then, or does not run */
+#define ASK_AGAIN_MS 100 /* `wait`, for a file that could not be logged */
+#define ANSWER_MS 4000   /* the watcher answers a barrier by then, or does not run */
 
 /* ---- the barrier: everything closed until now is logged ---- */
 
@@ -324,12 +326,83 @@ have_it(const struct request *q, size_t *members)
 	return n;
 }
 
+/* ---- what the watcher could not log ---- */
+
+struct unlogged {
+	const char *path, *reason; /* not terminated; the path is escaped */
+	size_t path_len, reason_len;
+};
+
+/* The next line of the watcher's last answer. */
+static bool
+next_unlogged(const struct buf *b, size_t *at, struct unlogged *u)
+{
+	const char *line = (const char *)b->data + *at, *end, *tab;
+
+	if (b->failed || *at >= b->len || (end = memchr(line, '\n', b->len - *at)) == NULL ||
+	    (tab = memchr(line, '\t', (size_t)(end - line))) == NULL)
+		return false;
+	*u = (struct unlogged){line, tab + 1, (size_t)(tab - line), (size_t)(end - tab - 1)};
+	*at += (size_t)(end - line) + 1;
+	return true;
+}
+
+static bool
+at_or_below(const struct unlogged *u, const char *word)
+{
+	char shown[ESCAPE_BYTES_MAX(PATH_ENT_BYTES_MAX)];
+	size_t len = escape_print(shown, sizeof(shown), word, strlen(word));
+
+	return u->path_len >= len && memcmp(u->path, shown, len) == 0 &&
+	       (len == 0 || u->path_len == len || u->path[len] == '/');
+}
+
+/*
+ * Does the request have to wait for this one? It is one of its paths; or, where none are named, a
+ * file that is not just being written: that was not closed yet.
+ */
+static bool
+concerns(const struct request *q, const struct unlogged *u)
+{
+	bool named = false;
+
+	for (size_t i = 1; i < q->nwords; i++) {
+		if (strcmp(q->words[i], "--timeout-ms") == 0 ||
+		    strcmp(q->words[i], "--peers") == 0) {
+			i++;
+			continue;
+		}
+		named = true;
+		if (at_or_below(u, q->words[i]))
+			return true;
+	}
+	return !named && (u->reason_len != strlen(ENTRY_ANSWER_OPEN) ||
+			  memcmp(u->reason, ENTRY_ANSWER_OPEN, u->reason_len) != 0);
+}
+
+static bool
+anything_unlogged(const struct request *q, struct unlogged *u)
+{
+	size_t at = 0;
+
+	while (next_unlogged(&q->node->unlogged, &at, u))
+		if (concerns(q, u))
+			return true;
+	return false;
+}
+
 static void
 wait_timed_out(struct request *q)
 {
 	char who[512] = "";
 	size_t at = 0;
+	struct unlogged u;
 
+	if (q->phase == 0 && anything_unlogged(q, &u)) {
+		verb_end(q, CONTROL_NOT_IN_SYNC, "timed out: %.*s: not logged: %.*s",
+			 (int)u.path_len, u.path, (int)u.reason_len, u.reason);
+		return;
+	}
 	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next)
 		if (!dotset_subset(&q->target, &p->acked) && at < sizeof(who))
 			at += (size_t)snprintf(who + at, sizeof(who) - at, "%s%s%s",
@@ -343,12 +416,19 @@ void
 verb_wait(struct request *q)
 {
 	size_t members, n;
+	struct unlogged u;
 
 	if (q->barrier == 0) {
 		(void)parse_wait(q);
 		ask_watcher(q);
+		q->asked_ms = q->node->now_ms;
 	}
-	if (q->phase == 0 && answered(q)) {
+	if (q->phase == 0 && answered(q) && anything_unlogged(q, &u)) {
+		if (q->node->now_ms - q->asked_ms >= ASK_AGAIN_MS) {
+			ask_watcher(q);
+			q->asked_ms = q->node->now_ms;
+		}
+	} else if (q->phase == 0 && answered(q)) {
 		if (!choose_target(q)) {
 			if (!q->ended)
 				verb_end(q, CONTROL_FAILED, "out of memory");

@@ -20,6 +20,7 @@ struct request {
 	unsigned phase;
 	uint64_t barrier; /* asked of the watcher; 0: none */
 	uint64_t since_ms;
+	uint64_t asked_ms; /* wait: when the barrier was put */
 	uint64_t timeout_ms;
 	struct dotset target; /* wait: these dots */
 	size_t peers_wanted;  /* wait: on so many others; SIZE_MAX: all */

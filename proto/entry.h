@@ -111,6 +111,8 @@ struct entry {
 };
 
 #define ENTRY_BLOB_BYTES_MAX 60000
+/* In an ANSWER's blob: the reason of a file that somebody is writing to. */
+#define ENTRY_ANSWER_OPEN "a program has it open for writing"
 /* Largest payload: a vector of DOTSET_SPANS_MAX spans. */
 #define ENTRY_BYTES_MAX (64u * 1024 * 1024)
 /*

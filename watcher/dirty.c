@@ -16,6 +16,7 @@ struct dirty {
 	struct dirty_name *first, *last; /* waiting or remembered, in order of arrival */
 	size_t waiting;
 	uint64_t settle_ms, seed, stamp;
+	uint64_t asked; /* stamp of the last question */
 };
 
 struct key {
@@ -171,6 +172,7 @@ dirty_take(struct dirty *d, uint64_t now_ms)
 		if (n->waiting && n->due_ms <= now_ms) {
 			n->in_hand = true;
 			n->again = false;
+			n->tried = ++d->stamp;
 			return n;
 		}
 		if (!n->waiting && now_ms - n->taken_ms >= d->settle_ms)
@@ -187,7 +189,10 @@ dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *r
 	n->reason = reason;
 	if (reason != NULL) {
 		n->tries++;
-		if (!n->again)
+		n->soon = retry_ms <= DIRTY_SOON_MS;
+		if (n->soon && n->tried < d->asked)
+			n->due_ms = now_ms;
+		else if (!n->again)
 			n->due_ms = now_ms + retry_ms;
 		unlink_name(d, n);
 		append(d, n);
@@ -229,11 +234,22 @@ dirty_stamp(struct dirty *d)
 	return ++d->stamp;
 }
 
+uint64_t
+dirty_ask(struct dirty *d, uint64_t now_ms)
+{
+	for (struct dirty_name *n = d->first; n != NULL; n = n->next)
+		if (n->waiting && n->reason != NULL && n->soon && !n->in_hand && n->due_ms > now_ms)
+			n->due_ms = now_ms;
+	d->asked = ++d->stamp;
+	return d->asked;
+}
+
 bool
 dirty_clean_before(const struct dirty *d, uint64_t stamp)
 {
 	for (const struct dirty_name *n = d->first; n != NULL; n = n->next)
-		if (n->waiting && n->since < stamp && n->reason == NULL)
+		if (n->waiting && n->since < stamp &&
+		    (n->in_hand || n->reason == NULL || (n->soon && n->tried < stamp)))
 			return false;
 	return true;
 }

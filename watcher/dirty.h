@@ -15,15 +15,20 @@
  * instead.
  */
 #define DIRTY_MAX 500000
+/* A reason that is looked at again within this time is of the moment, such as that somebody has the
+ * file open: it was true then, and says nothing about now. */
+#define DIRTY_SOON_MS 1000
 
 struct dirty;
 
 struct dirty_name {
 	uint64_t due_ms;
 	uint64_t since;    /* stamp of the first event: dirty_stamp */
+	uint64_t tried;    /* stamp of when the last try began */
 	uint64_t taken_ms; /* when it was last dealt with; 0: not yet */
 	unsigned tries;
 	const char *reason; /* why it could not be logged at the last try; NULL */
+	bool soon;          /* of the moment: DIRTY_SOON_MS */
 	bool waiting; /* in the set as something to look at (else only remembered for settle) */
 	bool in_hand; /* taken by a batch */
 	bool again;   /* changed while it was in hand */
@@ -57,7 +62,11 @@ uint64_t dirty_deadline(const struct dirty *d); /* when the next one is due; UIN
 size_t dirty_count(const struct dirty *d);
 /* Stamps: all names that are dirty now have one that is lower than the next stamp. */
 uint64_t dirty_stamp(struct dirty *d);
-/* Have all names with a stamp below this been dealt with, or have a reason? */
+/* The same, for a question that is to be answered by how things are now: names whose reason is of
+ * the moment are tried again at once. */
+uint64_t dirty_ask(struct dirty *d, uint64_t now_ms);
+/* Have all names with a stamp below this been dealt with, or have a reason: one that lasts, or one
+ * found by a try that began after the stamp? */
 bool dirty_clean_before(const struct dirty *d, uint64_t stamp);
 /* Names with a reason: calls f until it returns false. */
 void dirty_each_reason(const struct dirty *d, bool (*f)(void *arg, const struct dirty_name *n),

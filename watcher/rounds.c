@@ -172,7 +172,7 @@ error_reason(int e)
 {
 	switch (e) {
 	case -EAGAIN:
-		return "a program has it open for writing";
+		return ENTRY_ANSWER_OPEN;
 	case -EACCES:
 	case -EPERM:
 		return "it cannot be read: no permission";
@@ -660,7 +660,7 @@ void
 rounds_barrier(struct rounds *r, uint64_t n)
 {
 	r->barrier = n;
-	r->barrier_stamp = dirty_stamp(r->o.dirty);
+	r->barrier_stamp = dirty_ask(r->o.dirty, r->now_ms);
 }
 
 void

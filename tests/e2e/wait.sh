@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What `mimeo wait` says is durable: a file is written, wait returns, and at once both other nodes are killed. They have it.
 # WAIT_ROUNDS: how often (8).
-# shellcheck source=tests/e2e/lib.sh disable=SC1091
+# shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq
 
@@ -60,6 +60,29 @@ done
 ok $((waited != rounds)) "wait returned in time, $waited of $rounds"
 ok $((kept != rounds)) "what it said was kept, $kept of $rounds"
 check_soon "in sync" in_sync n1 n2 n3
+
+# --- closed by one and still open by another: it cannot be logged yet, whatever was of it before ---
+check_soon "all are connected" connected n1
+echo first >"$(media n1)/open"
+check "its first version is" wait_for n1 open
+exec 9>>"$(media n1)/open"
+echo second >>"$(media n1)/open"
+mimeo n1 wait --timeout 1s open >"$T/said" 2>&1
+ok $(($? != 3)) "exit code 3 while it is open"
+check "it says why" grep -q 'open: not logged: a program has it open for writing' "$T/said"
+check "who names no path is not kept waiting by it" mimeo n1 wait --timeout 10s
+exec 9>&-
+check "closed: it is waited for" wait_for n1 open
+check "n2 has it all" cmp "$(media n1)/open" "$(media n2)/open"
+check "n3 has it all" cmp "$(media n1)/open" "$(media n3)/open"
+if [ "$(id -u)" != 0 ]; then
+	echo secret >"$(media n1)/unreadable"
+	chmod 0 "$(media n1)/unreadable"
+	mimeo n1 wait --timeout 1s >"$T/said" 2>&1
+	ok $(($? != 3)) "exit code 3 with a file that cannot be logged"
+	check "it names it" grep -q 'unreadable: not logged: ' "$T/said"
+	rm -f "$(media n1)/unreadable"
+fi
 
 # --- time-out: who lacks what ---
 "$lab" stop "$T/lab" n3
