@@ -17,7 +17,7 @@
  */
 #define STORE_YOUNG_MS (24ull * 3600 * 1000)
 #define STORE_LOOK_MS 60000 /* how often expiry is looked at */
-#define STORE_FULL_MS 1000  /* how often, when it is full */
+#define STORE_FULL_MS 5000  /* how often, when it is full */
 
 struct store;
 
