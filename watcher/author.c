@@ -240,6 +240,15 @@ author_revert(const struct author *a, const struct found *f)
 	       index_kept_at(a->index, &f->state) != NULL;
 }
 
+static bool
+shows_below(const struct pathent *e)
+{
+	for (const struct pathent *c = e->child; c != NULL; c = c->sib_next)
+		if (c->shown != NULL || c->shown_dir)
+			return true;
+	return false;
+}
+
 enum verdict
 author_decide(struct author *a, const struct found *f, struct buf *batch, const char **why)
 {
@@ -256,5 +265,7 @@ author_decide(struct author *a, const struct found *f, struct buf *batch, const 
 		return AUTHOR_LATER; /* the directory is dirty itself and comes first */
 	if (e == NULL && (e = index_get(a->index, f->path, f->len)) == NULL)
 		return AUTHOR_LATER;
+	if (f->state.kind != KIND_DIR && shows_below(e))
+		return AUTHOR_BELOW;
 	return decide_known(a, e, f, batch, why);
 }

@@ -46,6 +46,8 @@ enum verdict {
 			   change is the user's after all: it is looked at again until then */
 	AUTHOR_LOGGED,  /* entries were added to the batch */
 	AUTHOR_LATER,   /* an intent is open, or it changed since the look: it stays dirty */
+	AUTHOR_BELOW, /* a directory that is gone, while the index still shows something in it: that
+			 is logged first, or the agent would make the directory again for it */
 	AUTHOR_REFUSED, /* too many concurrent versions, or an altered content-addressed file: `why`
 			 */
 };

@@ -109,6 +109,7 @@ dirty_add(struct dirty *d, const void *path, size_t len, uint64_t now_ms)
 		n->waiting = true;
 		n->since = ++d->stamp;
 		n->tries = 0;
+		n->below = false;
 		d->waiting++;
 		if (!n->in_hand) {
 			unlink_name(d, n);

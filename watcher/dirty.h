@@ -33,6 +33,7 @@ struct dirty_name {
 	bool in_hand; /* taken by a batch */
 	bool again;   /* changed while it was in hand */
 	bool revert;  /* counted as one that went back to an older version */
+	bool below;   /* what the index shows in it is dirty too */
 	bool force;   /* hash it, whatever its signature says */
 	struct dirty_name *prev, *next;
 	uint16_t len;

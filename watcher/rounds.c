@@ -17,6 +17,8 @@
 	1000 /* a close of the file is an event of its own; this is for what gives none */
 #define RETRY_LATER_MS 5 /* the agent is at work on the path */
 #define RETRY_ECHO_MS 100
+#define RETRY_BELOW_MS 20
+#define BELOW_TRIES 50
 #define RETRY_ERROR_MS 5000
 #define RETRY_SPACE_MS 1000
 #define RETRY_SCAN_MS 100
@@ -310,6 +312,18 @@ hold_revert(struct rounds *r, struct take_item *it)
 	return true;
 }
 
+/* A directory is gone, and with it all that was in it, which may not have been noticed. */
+static void
+look_below(struct rounds *r, const struct take_item *it)
+{
+	const struct pathent *e = index_find(r->o.index, it->found.path, it->found.len);
+
+	for (const struct pathent *c = e != NULL ? e->child : NULL; c != NULL; c = c->sib_next)
+		if ((c->shown != NULL || c->shown_dir) &&
+		    !dirty_has(r->o.dirty, c->path, c->path_len))
+			(void)!dirty_add_late(r->o.dirty, c->path, c->path_len, r->now_ms);
+}
+
 static void
 item_decide(struct rounds *r, struct take_item *it)
 {
@@ -333,6 +347,14 @@ item_decide(struct rounds *r, struct take_item *it)
 	if (v == AUTHOR_LATER) {
 		dirty_done(r->o.dirty, it->name, r->now_ms, "", RETRY_LATER_MS);
 		it->name->reason = NULL; /* soon, and no answer before */
+	} else if (v == AUTHOR_BELOW) {
+		if (!it->name->below)
+			look_below(r, it);
+		it->name->below = true;
+		dirty_done(r->o.dirty, it->name, r->now_ms, "what was in it is logged first",
+			   it->name->tries < BELOW_TRIES ? RETRY_BELOW_MS : RETRY_BUSY_MS);
+		if (it->name->tries <= BELOW_TRIES)
+			it->name->reason = NULL; /* soon, and no answer before */
 	} else if (v == AUTHOR_ECHO) {
 		dirty_done(r->o.dirty, it->name, r->now_ms,
 			   "the same as a version that the agent is about to take on",
@@ -407,6 +429,15 @@ is_present(const struct take_item *it)
 	return undecided(it) && it->error == 0 && it->found.state.kind != KIND_ABSENT;
 }
 
+/* A directory goes when what was in it has gone from the index. */
+static bool
+was_dir(const struct rounds *r, const struct take_item *it)
+{
+	const struct pathent *e = index_find(r->o.index, it->found.path, it->found.len);
+
+	return e != NULL && e->child != NULL;
+}
+
 /* Adds from the top down, each with the delete it pairs with; then the deletes from the bottom up.
  */
 static void
@@ -429,9 +460,15 @@ decide_lane(struct rounds *r, struct lane *l)
 		if (it->trusted)
 			decide_origin(r, l, it);
 	}
-	for (size_t i = l->batch.n; i-- > 0 && r->not_before_ms <= r->now_ms && !r->dead;)
-		if (undecided(&l->batch.item[i]))
-			item_decide(r, &l->batch.item[i]);
+	for (size_t i = l->batch.n; i-- > 0 && r->not_before_ms <= r->now_ms && !r->dead;) {
+		struct take_item *it = &l->batch.item[i];
+
+		if (!undecided(it))
+			continue;
+		if (was_dir(r, it) && !append(r))
+			break;
+		item_decide(r, it);
+	}
 }
 
 static int

@@ -172,9 +172,9 @@ take_absent(struct take_batch *b, struct take_item *it)
 
 	memcpy(text, name, it->found.len - (size_t)(name - (const char *)it->found.path));
 	r = tree_stat(b->tree, it->found.path, parent, &dir, NULL);
-	if (r == -ENOENT)
-		return 0; /* its directory is gone too, and proved so by its own look */
-	return r < 0 ? r : tree_list(b->tree, it->found.path, parent, stop_never, text);
+	if (r == 0 && dir.kind == KIND_DIR)
+		r = tree_list(b->tree, it->found.path, parent, stop_never, text);
+	return r == -ENOENT ? 0 : r; /* its directory is gone too, or is none any more */
 }
 
 static int

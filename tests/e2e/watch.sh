@@ -31,6 +31,30 @@ check_soon "an overflow of the event queue is said" bash -c "grep -q watch.overf
 check_soon "and loses nothing" in_sync n1 n2
 check "trees are equal" same_trees n1 n2
 
+# What is removed right after it was written is not made again under the remover's hands.
+removed=0
+for round in 1 2 3 4 5 6; do
+	mkdir "$a/short"
+	for d in $(seq 25); do
+		mkdir "$a/short/$d"
+		for i in 1 2 3 4 5 6; do echo "$round $d $i" >"$a/short/$d/$i"; done
+	done
+	mimeo n1 wait >/dev/null 2>&1
+	rm -rf "$a/short" 2>"$T/rm" || sed 's/^/# /' "$T/rm"
+	[ -e "$a/short" ] || removed=$((removed + 1))
+	rm -rf "$a/short"
+	check_soon "removal $round is everywhere" in_sync n1 n2
+done
+check "rm -rf works at once" test "$removed" = 6
+mkdir -p "$a/goes/x/y"
+echo leaf >"$a/goes/x/y/leaf"
+check_soon "a tree is everywhere" test -s "$b/goes/x/y/leaf"
+mv "$a/goes" "$T/gone"
+echo "a file" >"$a/goes"
+check_soon "a tree that is moved out, and a file in its place" in_sync n1 n2
+check "are so everywhere" same_trees n1 n2
+check "the file is one" test -f "$b/goes"
+
 mkdir -p "$T/outside/x/y"
 for i in 1 2 3 4 5; do echo "$i" >"$T/outside/x/y/$i"; done
 mv "$T/outside" "$a/moved in"
