@@ -4,6 +4,7 @@
 #define MIMEO_AGENT_EXCHANGE_H
 
 #include "agent/gossip.h"
+#include "agent/meter.h"
 #include "agent/node.h"
 #include "proto/session.h"
 
@@ -70,6 +71,7 @@ struct peer {
 	uint64_t inline_in, delta_in, whole_in, inline_out, delta_out,
 		whole_out;             /* content bytes by kind */
 	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
+	struct meter delivers;         /* fetch.c: content that it was asked for */
 	char last_error[256];
 	struct lack lack;      /* exchange_lack's, as of these three */
 	uint64_t lack_ms;      /* monotonic */

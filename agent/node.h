@@ -25,6 +25,7 @@ struct store;    /* store.h: displaced versions and their expiry */
 struct merge;    /* merge.h: whole states compared and merged */
 struct collect;  /* collect.h: old tombstones go */
 struct scrub;    /* scrub.h: files are read again from time to time */
+struct progress; /* progress.h: how far this node is with what it has to apply */
 struct brake;    /* brake.h: mass deletes are held */
 
 /*
@@ -52,6 +53,7 @@ struct node {
 	struct merge *merge;
 	struct scrub *scrub;
 	struct collect *collect;
+	struct progress *progress;
 	struct miss *miss;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	struct counts counts;           /* since the start, for the metrics */
