@@ -19,6 +19,7 @@
 #include "agent/attach.h"
 #include "agent/dial.h"
 #include "agent/exchange.h"
+#include "agent/hints.h"
 #include "agent/hostport.h"
 #include "agent/invites.h"
 #include "agent/welcome.h"
@@ -570,12 +571,14 @@ start_child(struct links *k, struct dialler *d, const struct member *m, const st
 static void
 dial(struct links *k, struct dialler *d, const struct member *m)
 {
+	char addresses[HINTS_TEXT_BYTES];
 	struct hostport hp;
 	struct tube *t;
 	int pair[2], e;
 
 	d->at_ms = k->n->now_ms + backoff_fail(&d->backoff);
-	if (pick_address(m->address, d->next, &hp) < 0 || k->ntubes >= LINKS_TUBES_MAX)
+	(void)hints_all(k->n->hints, m->name, m->address, addresses);
+	if (pick_address(addresses, d->next, &hp) < 0 || k->ntubes >= LINKS_TUBES_MAX)
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return;
@@ -635,7 +638,12 @@ wanted(const struct links *k, const struct member *m)
 {
 	const struct peer *p = exchange_peer(k->n->exchange, m->name);
 
-	return p != NULL && m->removed == 0 && m->address[0] != '\0' && p->link == NULL;
+	if (p == NULL || m->removed != 0 || p->link != NULL)
+		return false;
+	for (int s = 0; s < HINT_SOURCES; s++)
+		if (hints_of(k->n->hints, (enum hint_source)s, m->name)[0] != '\0')
+			return true;
+	return m->address[0] != '\0';
 }
 
 /* The one whose turn came first. */
@@ -672,6 +680,42 @@ dial_members(struct links *k)
 			return;
 		dial(k, d, m);
 	}
+}
+
+static void
+hint_configured(struct links *k, const struct settings_peer *p)
+{
+	struct node *n = k->n;
+	const struct member *m = index_member(n->index, p->name);
+	char list[MEMBER_ADDRESS_BYTES_MAX + 1] = "";
+	size_t at = 0;
+
+	for (size_t i = 0; i < p->address.count; i++) {
+		const char *text = p->address.items[i].text;
+
+		if (at + 1 + strlen(text) <= MEMBER_ADDRESS_BYTES_MAX)
+			at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s",
+					       at > 0 ? "," : "", text);
+	}
+	if (hints_put(n->hints, HINT_CONFIG, p->name, list) == -ENOMEM)
+		n->fatal(n->arg, "out of memory", -ENOMEM);
+	if (m == NULL || m->removed != 0)
+		LOG(n->log, LOG_WARN, "peer.stranger",
+		    "it is in the configuration and no member: its host key is not known. `mimeo "
+		    "join -` here, or `mimeo authorize` with its line",
+		    log_s("peer", p->name));
+	else
+		links_member(k, p->name);
+}
+
+void
+links_configured(struct links *k)
+{
+	const struct settings *c = k->n->conf;
+
+	hints_drop(k->n->hints, HINT_CONFIG);
+	for (size_t i = 0; i < c->peer_count; i++)
+		hint_configured(k, &c->peers[i]);
 }
 
 void
@@ -769,6 +813,7 @@ links_open(struct node *n, struct loop *loop, struct links **out, char *err, siz
 		links_close(k);
 		return r;
 	}
+	links_configured(k);
 	*out = k;
 	return 0;
 }

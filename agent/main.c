@@ -180,6 +180,7 @@ on_reload(void *arg, int signo)
 	a->node->conf = fresh;
 	a->node->ignore = fresh->ignore;
 	node_reconfigured(a->node);
+	links_configured(a->links);
 	members_own(a->node); /* its address may be another one */
 	settings_free(a->conf);
 	a->conf = fresh;

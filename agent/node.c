@@ -16,6 +16,7 @@
 #include "agent/exchange.h"
 #include "agent/fetch.h"
 #include "agent/gossip.h"
+#include "agent/hints.h"
 #include "agent/keepers.h"
 #include "agent/merge.h"
 #include "agent/miss.h"
@@ -269,8 +270,9 @@ node_open(const struct node_opts *o, struct node **out)
 	n->arg = o->arg;
 	n->fatal = o->fatal;
 	n->errors = errors_new();
+	n->hints = hints_new();
 	n->index = index_new(node_random(n), o->conf->name);
-	if (n->errors != NULL && n->index != NULL)
+	if (n->errors != NULL && n->hints != NULL && n->index != NULL)
 		r = open_wal(n, o->dev);
 	if (r == 0)
 		r = make_parts(n);
@@ -326,6 +328,7 @@ node_close(struct node *n)
 	index_free(n->index);
 	wal_free(n->wal);
 	errors_free(n->errors);
+	hints_free(n->hints);
 	free(n);
 }
 

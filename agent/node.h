@@ -13,6 +13,7 @@
 #include "proto/index.h"
 #include "proto/wal.h"
 
+struct hints;    /* hints.h: where else members might be found */
 struct commit;   /* commit.h: entries become durable */
 struct syncer;   /* syncer.h: files and directories become durable */
 struct gossip;   /* gossip.h: the member table over the sessions */
@@ -37,6 +38,7 @@ struct node {
 	const struct ignore *ignore;
 	struct log *log;
 	struct errors *errors;
+	struct hints *hints;
 	struct index *index;
 	struct wal *wal;
 	struct tree *tree;
