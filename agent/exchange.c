@@ -318,6 +318,11 @@ opened(struct link *l, const struct msg *hello)
 	struct exchange *x = l->x;
 	struct peer *p = l->peer;
 
+	if (p == NULL && l->dialled && index_member(x->n->index, session_peer(l->s)) == NULL) {
+		l->open = true;
+		gossip_introduce(x->n->gossip, l);
+		return;
+	}
 	if (p == NULL) {
 		session_bye(l->s, CODE_IDENTITY, "not a member");
 		return;
@@ -542,6 +547,8 @@ service(struct link *l)
 		case SESSION_MSG:
 			if (l->open && l->peer != NULL)
 				got(l, m);
+			else if (l->open && l->dialled)
+				gossip_introduced(l->x->n->gossip, l, m);
 			break;
 		case SESSION_CLOSED:
 			over(l);

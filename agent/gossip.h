@@ -35,6 +35,13 @@ void gossip_free(struct gossip *g);
 void gossip_opened(struct gossip *g, struct link *l);
 void gossip_closed(struct gossip *g, struct link *l);
 void gossip_got_member(struct gossip *g, struct link *l, const struct msg *m);
+/*
+ * A node that is no member here was dialled because the configuration and known_hosts have it, and
+ * lets this node in: it is asked for its table. When it has told its own entry, with the host key
+ * that is pinned, that is taken, and the session ends: from then on it is a member like any other.
+ */
+void gossip_introduce(struct gossip *g, struct link *l);
+void gossip_introduced(struct gossip *g, struct link *l, const struct msg *m);
 void gossip_got_table(struct gossip *g, struct link *l, const struct msg *m);
 /* An entry was folded into the index; it is told once gossip_durable is called. */
 void gossip_folded(struct gossip *g, const struct member *m);
