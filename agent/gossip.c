@@ -582,6 +582,13 @@ gossip_state(const struct gossip *g, const struct peer *p)
 	return PEER_DEAD;
 }
 
+void
+gossip_doubt(struct gossip *g, struct peer *p)
+{
+	if (p->link == NULL)
+		p->lost_ms = g->n->now_ms;
+}
+
 const char *
 gossip_state_name(enum peer_state s)
 {

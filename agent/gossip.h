@@ -53,6 +53,9 @@ bool gossip_coming(const struct gossip *g, const char *name);
 void gossip_tick(struct gossip *g);
 uint64_t gossip_deadline(const struct gossip *g);
 enum peer_state gossip_state(const struct gossip *g, const struct peer *p);
+/* Somebody says that it failed: if this node has no session with it, it is suspect until it is
+ * heard of again. */
+void gossip_doubt(struct gossip *g, struct peer *p);
 const char *gossip_state_name(enum peer_state s);
 /* Is this node no member any more? *by: who said so (its own name: it left); valid for the turn. */
 bool gossip_expelled(const struct gossip *g, const char **by);
