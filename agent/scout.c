@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Asks others where members are: the connection to a Serf agent. */
+/* Asks others where members are: the connection to a Serf agent, and a child that asks the DNS. */
 #include "config.h"
 
 #include "agent/scout.h"
@@ -7,23 +7,37 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/exchange.h"
 #include "agent/gossip.h"
 #include "agent/hints.h"
+#include "agent/lookup.h"
 #include "agent/serf.h"
 #include "agent/smallfile.h"
+#include "conf/spawn.h"
 #include "proto/backoff.h"
 
 #define READ_BYTES (64u * 1024)
 #define READS_MAX 4 /* in one turn */
 #define RETRY_MS 1000
+
+/* One question to the DNS. */
+struct query {
+	int fd, pidfd; /* -1: none is under way */
+	pid_t pid;
+	struct buf text, before;  /* what it says; what the last one said */
+	uint64_t at_ms, until_ms; /* when the next one is due; when this one is given up */
+	bool told;
+	struct backoff backoff;
+};
 
 struct scout {
 	struct node *n;
@@ -41,6 +55,7 @@ struct scout {
 	uint64_t hurried_ms;
 	bool told; /* that it answers */
 	uint8_t *buffer;
+	struct query dns;
 };
 
 /* ---- what is told ---- */
@@ -295,6 +310,202 @@ begin(struct scout *s)
 					    : strerror(-r));
 }
 
+/* ---- the DNS ---- */
+
+static const char *
+libexec(void)
+{
+	const char *dir = getenv("MIMEO_LIBEXEC"); /* a built tree that is not installed */
+
+	return dir != NULL && dir[0] == '/' ? dir : LIBEXECDIR "/mimeo";
+}
+
+static void
+dns_complain(struct scout *s, const char *what)
+{
+	struct node *n = s->n;
+	char text[512];
+
+	snprintf(text, sizeof(text), LOOKUP_SERVICE "%.253s: %s", n->conf->dns, what);
+	LOG(n->log, LOG_WARN, "dns.away", what, log_s("domain", n->conf->dns));
+	errors_add(n->errors, n->wall_ms, "", "dns", NULL, 0, text);
+}
+
+static void
+dns_end(struct scout *s)
+{
+	struct query *q = &s->dns;
+	int status;
+
+	if (q->pidfd >= 0) {
+		(void)spawn_kill(q->pidfd, SIGKILL);
+		(void)waitpid(q->pid, &status, 0);
+		loop_fd_del(s->loop, q->pidfd);
+		close(q->pidfd);
+	}
+	if (q->fd >= 0) {
+		loop_fd_del(s->loop, q->fd);
+		close(q->fd);
+	}
+	q->fd = q->pidfd = -1;
+	buf_free(&q->text);
+}
+
+static void
+dns_failed(struct scout *s, const char *what)
+{
+	dns_complain(s, what);
+	dns_end(s);
+	s->dns.told = false;
+	s->dns.at_ms = s->n->now_ms + backoff_fail(&s->dns.backoff);
+}
+
+/* One line, "NAME HOST:PORT": behind what other lines said of that name. */
+static void
+dns_line(struct scout *s, const char *line, size_t len)
+{
+	char name[MEMBER_NAME_BYTES_MAX + 1], list[MEMBER_ADDRESS_BYTES_MAX + 1];
+	const char *blank = memchr(line, ' ', len), *had;
+	size_t n = blank != NULL ? (size_t)(blank - line) : 0, rest = len - n - 1;
+	int put;
+
+	if (n == 0 || n >= sizeof(name))
+		return;
+	memcpy(name, line, n);
+	name[n] = '\0';
+	had = hints_of(s->n->hints, HINT_DNS, name);
+	put = snprintf(list, sizeof(list), "%s%s%.*s", had, had[0] != '\0' ? "," : "", (int)rest,
+		       blank + 1);
+	if (put > 0 && (size_t)put < sizeof(list) && strcmp(name, s->n->conf->name) != 0 &&
+	    hints_put(s->n->hints, HINT_DNS, name, list) == 1)
+		hurry(s, name);
+}
+
+static void
+dns_answer(struct scout *s)
+{
+	struct query *q = &s->dns;
+	const char *text = (const char *)q->text.data;
+	size_t len = q->text.len;
+
+	if (q->told && len == q->before.len && (len == 0 || memcmp(text, q->before.data, len) == 0))
+		return;
+	hints_drop(s->n->hints, HINT_DNS);
+	for (size_t at = 0; at < len;) {
+		const char *end = memchr(text + at, '\n', len - at);
+
+		if (end == NULL)
+			break;
+		dns_line(s, text + at, (size_t)(end - text) - at);
+		at = (size_t)(end - text) + 1;
+	}
+	LOG(s->n->log, LOG_INFO, "dns.hint", "members may be found there",
+	    log_s("domain", s->n->conf->dns), log_u("found", hints_count(s->n->hints, HINT_DNS)));
+	q->told = true;
+	buf_free(&q->before);
+	q->before = q->text;
+	q->text = (struct buf){0};
+}
+
+/* It has ended, and all that it said is here. */
+static void
+dns_done(struct scout *s)
+{
+	struct query *q = &s->dns;
+	int status;
+
+	if (spawn_reap(q->pid, &status) != 0)
+		return;
+	loop_fd_del(s->loop, q->pidfd);
+	close(q->pidfd);
+	q->pidfd = -1;
+	if (!WIFEXITED(status) ||
+	    (WEXITSTATUS(status) != LOOKUP_OK && WEXITSTATUS(status) != LOOKUP_NONE)) {
+		dns_failed(s, "it does not answer, or not in a way that makes sense");
+		return;
+	}
+	dns_answer(s);
+	dns_end(s);
+	backoff_reset(&q->backoff);
+	q->at_ms = s->n->now_ms + SCOUT_DNS_ASK_MS;
+}
+
+static void
+on_text(void *arg, uint32_t events)
+{
+	struct scout *s = arg;
+	struct query *q = &s->dns;
+	ssize_t n;
+
+	(void)events;
+	while ((n = recv(q->fd, s->buffer, READ_BYTES, MSG_DONTWAIT)) > 0)
+		if (q->text.len + (size_t)n <= LOOKUP_BYTES_MAX)
+			buf_put(&q->text, s->buffer, (size_t)n);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	loop_fd_del(s->loop, q->fd);
+	close(q->fd);
+	q->fd = -1;
+}
+
+static void
+on_end(void *arg, uint32_t events)
+{
+	struct scout *s = arg;
+
+	(void)events;
+	if (s->dns.fd >= 0)
+		on_text(s, EPOLLIN);
+	dns_done(s);
+}
+
+static int
+dns_start(struct scout *s)
+{
+	const char *argv[] = {"lookup", s->n->conf->dns, NULL};
+	struct query *q = &s->dns;
+	char path[4200];
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "%.4000s/lookup", libexec());
+	q->fd = pair[0];
+	r = spawn_child(path, (char **)(uintptr_t)argv, pair[1], -1, &q->pid, &q->pidfd);
+	close(pair[1]);
+	if (r == 0)
+		r = loop_fd_add(s->loop, q->fd, EPOLLIN, on_text, s);
+	if (r == 0)
+		r = loop_fd_add(s->loop, q->pidfd, EPOLLIN, on_end, s);
+	return r;
+}
+
+static void
+dns_turn(struct scout *s)
+{
+	struct query *q = &s->dns;
+	int r;
+
+	if (q->pidfd >= 0 && s->n->now_ms >= q->until_ms) {
+		dns_failed(s, "it takes too long");
+		return;
+	}
+	if (q->pidfd >= 0 || s->n->conf->dns == NULL || s->n->now_ms < q->at_ms)
+		return;
+	q->until_ms = s->n->now_ms + SCOUT_DNS_ANSWER_MS;
+	r = dns_start(s);
+	if (r < 0)
+		dns_failed(s, strerror(-r));
+}
+
+static uint64_t
+dns_deadline(const struct scout *s)
+{
+	if (s->n->conf->dns == NULL)
+		return UINT64_MAX;
+	return s->dns.pidfd >= 0 ? s->dns.until_ms : s->dns.at_ms;
+}
+
 /* ---- time ---- */
 
 static void
@@ -330,14 +541,23 @@ void
 scout_turn(struct scout *s)
 {
 	serf_turn(s);
+	dns_turn(s);
+}
+
+static uint64_t
+serf_deadline(const struct scout *s)
+{
+	if (s->n->conf->serf.text == NULL)
+		return UINT64_MAX;
+	return s->fd >= 0 && s->until_ms != 0 ? s->until_ms : s->at_ms;
 }
 
 uint64_t
 scout_deadline(const struct scout *s)
 {
-	if (s->n->conf->serf.text == NULL)
-		return UINT64_MAX;
-	return s->fd >= 0 && s->until_ms != 0 ? s->until_ms : s->at_ms;
+	uint64_t serf = serf_deadline(s), dns = dns_deadline(s);
+
+	return serf < dns ? serf : dns;
 }
 
 /* ---- life ---- */
@@ -350,6 +570,13 @@ start(struct scout *s)
 	s->at_ms = 0;
 	if (s->n->conf->serf.text == NULL)
 		hints_drop(s->n->hints, HINT_SERF);
+	dns_end(s);
+	backoff_init(&s->dns.backoff, RETRY_MS, (uint32_t)s->n->conf->retry_max_ms,
+		     node_random(s->n));
+	s->dns.at_ms = 0;
+	s->dns.told = false;
+	if (s->n->conf->dns == NULL)
+		hints_drop(s->n->hints, HINT_DNS);
 }
 
 void
@@ -365,7 +592,8 @@ scout_open(struct node *n, struct loop *loop, struct links *links)
 
 	if (s == NULL)
 		return NULL;
-	*s = (struct scout){.n = n, .loop = loop, .links = links, .fd = -1};
+	*s = (struct scout){
+		.n = n, .loop = loop, .links = links, .fd = -1, .dns = {.fd = -1, .pidfd = -1}};
 	s->buffer = malloc(READ_BYTES);
 	if (s->buffer == NULL) {
 		free(s);
@@ -381,6 +609,8 @@ scout_close(struct scout *s)
 	if (s == NULL)
 		return;
 	hang_up(s);
+	dns_end(s);
+	buf_free(&s->dns.before);
 	free(s->buffer);
 	free(s);
 }

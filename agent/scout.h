@@ -9,12 +9,15 @@
 
 /*
  * Where nothing is configured, nothing happens. A Serf agent that is away, that lies or that sends
- * garbage is said and counted (reason "serf"), and asked again after a while; what was known from
- * it stays. It can make this node dial a wrong place, where no pinned host key is, and call a
- * member that this node has no session with suspect until that is heard of again.
+ * garbage is said and counted (reason "serf"; of the DNS: "dns"), and asked again after a while;
+ * what was known from it stays. It can make this node dial a wrong place, where no pinned host key
+ * is, and call a member that this node has no session with suspect until that is heard of again.
  */
 #define SCOUT_SERF_ANSWER_MS 5000 /* it has answered by then, connecting included */
 #define SCOUT_SERF_ASK_MS 60000   /* so often the whole list is asked for, besides events */
+/* The DNS is asked by a child (lookup), which has so long; so often again. */
+#define SCOUT_DNS_ANSWER_MS 10000
+#define SCOUT_DNS_ASK_MS 60000
 #define SCOUT_HURRY_MS 1000 /* at most so often a member is dialled at once for what is told */
 
 struct scout;
