@@ -225,13 +225,13 @@ attack twolines x "a key of two lines" 'peer.closed.*MEMBER'
 attack names x "more names than there may be members" 'peer.closed.*TABLE'
 attack mask x "one member that says it is another" 'peer.closed.*peer=n2.*by="?this node'
 attack forgotten x "one that is no member" 'attach.refused.*not a member.*peer=gone'
-ssh_as() { # with the key of a member
+as_member() { # with the key of a member
 	timeout 20 ssh -F none -T -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -i "$T/lab/n2/state/id_ed25519" -p "$port" "$(id -un)@127.0.0.1" "$@" </dev/null
 }
 attacks=$((attacks + 1))
-ssh_as touch "$T/run" >/dev/null 2>&1
+as_member touch "$T/run" >/dev/null 2>&1
 check "the key of a member runs no command" test ! -e "$T/run"
-refused "it forwards nothing" "." ssh_as -N -o ExitOnForwardFailure=yes -R 0:127.0.0.1:1
+refused "it forwards nothing" "." as_member -N -o ExitOnForwardFailure=yes -R 0:127.0.0.1:1
 
 # --- somebody else answers where a member was ---
 host=$T/lab/n3/state/ssh_host_ed25519_key
