@@ -13,8 +13,9 @@
 #define COUNTS_BOUNDS 14
 
 struct counts {
-	uint64_t applied;     /* versions of other nodes that this tree came to show, or lost */
-	uint64_t local_bytes; /* content that was here already and was not fetched */
+	uint64_t applied;       /* versions of other nodes that this tree came to show, or lost */
+	uint64_t applied_bytes; /* of files, of those */
+	uint64_t local_bytes;   /* content that was here already and was not fetched */
 	uint64_t delta_saved_bytes; /* content that a delta did not have to carry */
 	uint64_t rot_found;         /* files whose content no longer had its hash */
 	uint64_t rot_repaired;      /* of those, put right from a member */

@@ -172,6 +172,23 @@ link_peer(struct link *l)
 	return l->peer;
 }
 
+static int
+not_ours(void *arg, const char *name, size_t len, uint8_t type)
+{
+	(void)arg;
+	(void)type;
+	return len < sizeof(".mimeo") - 1 || memcmp(name, ".mimeo", sizeof(".mimeo") - 1) != 0;
+}
+
+/* Until the first scan is over, what lies in the tree is not known to anybody. */
+static uint64_t
+features(const struct exchange *x)
+{
+	return x->n->index->scanned_ms == 0 && tree_list(x->n->tree, "", 0, not_ours, NULL) == 1
+		       ? SESSION_BARE
+		       : 0;
+}
+
 struct link *
 exchange_connect(struct exchange *x, const char *peer, bool dialled)
 {
@@ -183,6 +200,7 @@ exchange_connect(struct exchange *x, const char *peer, bool dialled)
 		.nonce = node_random(x->n),
 		.digest = dotset_digest(&x->have),
 		.heads = {x->n->index->digest[0], x->n->index->digest[1]},
+		.features = features(x),
 		.ping_ms = (uint32_t)x->n->conf->ping_ms,
 		.timeout_ms = (uint32_t)x->n->conf->timeout_ms,
 		.hello_ms = dialled ? EXCHANGE_DIAL_MS : 0,
@@ -300,6 +318,11 @@ opened(struct link *l, const struct msg *hello)
 	struct exchange *x = l->x;
 	struct peer *p = l->peer;
 
+	if (p == NULL && l->dialled && index_member(x->n->index, session_peer(l->s)) == NULL) {
+		l->open = true;
+		gossip_introduce(x->n->gossip, l);
+		return;
+	}
 	if (p == NULL) {
 		session_bye(l->s, CODE_IDENTITY, "not a member");
 		return;
@@ -322,6 +345,7 @@ opened(struct link *l, const struct msg *hello)
 	p->reconnects++;
 	p->last_error[0] = '\0';
 	l->open = true;
+	l->bare = (hello->features & SESSION_BARE) != 0;
 	LOG(x->n->log, LOG_INFO, "peer.connected", l->dialled ? "dialled" : "it dialled",
 	    log_s("peer", p->name));
 	p->seen_ms = x->n->now_ms;
@@ -523,6 +547,8 @@ service(struct link *l)
 		case SESSION_MSG:
 			if (l->open && l->peer != NULL)
 				got(l, m);
+			else if (l->open && l->dialled)
+				gossip_introduced(l->x->n->gossip, l, m);
 			break;
 		case SESSION_CLOSED:
 			over(l);

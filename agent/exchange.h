@@ -4,6 +4,7 @@
 #define MIMEO_AGENT_EXCHANGE_H
 
 #include "agent/gossip.h"
+#include "agent/meter.h"
 #include "agent/node.h"
 #include "proto/session.h"
 
@@ -14,14 +15,18 @@
  * - On OPENED: ORIGINs as needed, SEEN (all I hold) unless the digests are equal, ACK reset (all I
  * have applied), the member table.
  * - A cursor walks the index in log order: a record that the peer does not hold is sent: at once if
- * its origin is ours, or if the peer asked for the whole (its SEEN was just received: catch-up);
- * otherwise after RELAY_MS, if the peer still lacks it. Small content is inlined.
+ * its origin is ours, or if the peer asked for the whole (its SEEN was just received: catch-up;
+ * then each of its neighbours begins with another share); otherwise after RELAY_MS, if the peer
+ * still lacks it. Small content is inlined.
  * - UPTO (what I hold, minus what was vouched for in this session) when the cursor is at the
  * durable end and nothing waits for RELAY_MS.
  * - What comes: a record whose dot I have seen is dropped; others are put as KNOWN; UPTO is put as
  * VECTOR behind them. SEEN, UPTO, RECORD, ACK all teach what the peer holds.
  */
 #define EXCHANGE_RELAY_MS 50
+/* What a peer that catches up lacks when it got our share is left to its other neighbours for so
+ * long. */
+#define EXCHANGE_SHARE_MS 1000
 #define EXCHANGE_SET_MS 20 /* SEEN and UPTO are sent at most so often */
 #define EXCHANGE_INBOX_BYTES_MAX                                                                   \
 	(64u * 1024 *                                                                              \
@@ -70,6 +75,7 @@ struct peer {
 	uint64_t inline_in, delta_in, whole_in, inline_out, delta_out,
 		whole_out;             /* content bytes by kind */
 	uint64_t rate_tokens, rate_ms; /* serve.c: sync.rate_limit */
+	struct meter delivers;         /* fetch.c: content that it was asked for */
 	char last_error[256];
 	struct lack lack;      /* exchange_lack's, as of these three */
 	uint64_t lack_ms;      /* monotonic */

@@ -54,18 +54,21 @@ struct link {
 	struct session *s;
 	struct peer *peer;
 	bool dialled, open, over;
-	bool seen_all;    /* the peer has said all it holds (or it holds the same as we do) */
-	bool catching_up; /* until the first UPTO is out: everything is sent without delay */
+	bool seen_all;       /* the peer has said all it holds (or it holds the same as we do) */
+	bool catching_up;    /* until the first UPTO is out: everything is sent without delay */
+	uint64_t opened_lsn; /* what was durable when it opened */
+	uint64_t others_ms;  /* until then the rest of that is left to others; 0: not known yet */
+	bool bare;           /* its old records go without content: the peer has files itself */
 	bool sets_due;
 	bool told_limit;       /* a set of the peer was cut, and that was said */
 	uint64_t digest;       /* of what we held when our HELLO was made */
 	struct dotset told;    /* what the peer knows that we hold */
 	struct dotset vouched; /* what UPTO has said in this session */
 	struct dotset told_acked;
-	struct dotset upto; /* UPTO coming in, frame by frame */
-	struct vv origins;  /* origins told in this session; seq 1 */
-	struct index_cursor own, relay;
-	uint64_t sets_ms; /* when SEEN or UPTO was last sent */
+	struct dotset upto;             /* UPTO coming in, frame by frame */
+	struct vv origins;              /* origins told in this session; seq 1 */
+	struct index_cursor own, relay; /* what goes at once; everything else */
+	uint64_t sets_ms;               /* when SEEN or UPTO was last sent */
 	uint32_t ask_id;
 	struct ask *asks;
 	/* gossip.c */

@@ -28,6 +28,12 @@
 #define BUSY_MAX 3
 #define BUSY_MS 250               /* a peer that is busy is not asked again before */
 #define SMALL_BYTES (256u * 1024) /* a fetch that may overtake the large ones */
+/*
+ * Content is better waited for where it comes sooner, and moves there from where it is on its way,
+ * if that takes less than half the time and saves this much: speeds are guesses.
+ */
+#define SAVES_MS 2000
+#define MOVES_MAX 3 /* so often a fetch changes its peer for that */
 
 /* A fetch under way. */
 struct active {
@@ -42,7 +48,7 @@ struct active {
 	bool ended;       /* END came, or the link went */
 	bool good;        /* it was END with CODE_OK */
 	enum { STAY, WAIT_PEER, NEXT_PEER } then; /* once everything that came is written */
-	unsigned busy;
+	unsigned busy, moves;
 	uint64_t wait_ms; /* since when it waits */
 	bool started;     /* its source was looked for once: it needs a peer */
 	bool parked;      /* waits with its stage file open */
@@ -69,6 +75,8 @@ struct fetch {
 	unsigned parked;
 	bool peers_changed;
 	bool running;
+	bool ends;       /* a stream ended: somebody may have nothing to do for us any more */
+	uint64_t queued; /* bytes that wait, when last counted */
 	uint64_t look_ms;
 	uint64_t serials;
 };
@@ -136,6 +144,7 @@ finish(struct active *a, int error)
 	list_del(&f->active, a);
 	if (a->link != NULL && !a->ended)
 		(void)!session_cancel(link_session(a->link), a->stream);
+	f->ends = true;
 	j->private_ = NULL;
 	if (error == 0)
 		count_saved(a);
@@ -159,17 +168,31 @@ was_tried(const struct active *a, const char *name)
 	return false;
 }
 
-/* Content on its way from this peer: granted and not arrived. */
-static uint64_t
-in_flight(const struct fetch *f, const struct link *l, unsigned *streams)
-{
-	uint64_t sum = 0;
+/* What a peer is busy with for us. */
+struct load {
+	uint64_t in_flight; /* bytes granted and not arrived */
+	uint64_t left;      /* bytes that it was asked for and that have not arrived */
+	unsigned streams;
+};
 
-	*streams = 0;
+static uint64_t
+left(const struct active *a)
+{
+	uint64_t done = a->offset + a->arrived;
+
+	return a->j->rec->size > done ? a->j->rec->size - done : 0;
+}
+
+static struct load
+load(const struct fetch *f, const struct link *l)
+{
+	struct load sum = {0};
+
 	for (const struct active *a = f->active.first; a != NULL; a = a->next)
 		if (a->link == l && !a->ended) {
-			sum += a->granted - a->arrived;
-			(*streams)++;
+			sum.in_flight += a->granted - a->arrived;
+			sum.left += left(a);
+			sum.streams++;
 		}
 	return sum;
 }
@@ -200,33 +223,83 @@ has_it(const struct node *n, const struct peer *p, const struct fetch_job *j)
 	return o != NULL && strcmp(o->node, p->name) == 0 && dotset_has(&p->seen, rec->dot);
 }
 
-/* The connected peer that has it and has the least under way from it. *exists: somebody has it. */
+static bool
+may_be_asked(const struct active *a, const struct peer *p)
+{
+	return p->link != NULL && !was_tried(a, p->name) && has_it(a->f->n, p, a->j);
+}
+
+/* Has it room for a stream of that size? */
+static bool
+has_room(const struct load *now, struct link *l, uint64_t size)
+{
+	return now->streams < SERVE_PEER_STREAMS_MAX &&
+	       (now->in_flight < window(l) || size <= SMALL_BYTES) &&
+	       now->in_flight < 2 * window(l);
+}
+
+/* Who has not delivered yet is taken for as fast as the fastest: so it is found out. */
+static uint64_t
+fastest(const struct fetch *f)
+{
+	uint64_t rate = 0;
+
+	for (const struct peer *p = exchange_peers(f->n->exchange); p != NULL; p = p->next)
+		if (p->link != NULL && p->delivers.rate > rate)
+			rate = p->delivers.rate;
+	return rate > 0 ? rate : 1;
+}
+
+/* When it would have delivered so many bytes more, in ms from now. */
+static uint64_t
+time_from(const struct peer *p, const struct load *now, uint64_t bytes, uint64_t best_rate)
+{
+	return meter_time_ms(now->left + bytes,
+			     p->delivers.rate > 0 ? p->delivers.rate : best_rate);
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static bool
+much_sooner(uint64_t ms, uint64_t than_ms)
+{
+	return than_ms > SAVES_MS && ms < than_ms - SAVES_MS && ms < than_ms / 2;
+}
+
+/*
+ * The connected peer that has it, has room, and would deliver it first. NULL: none has it (*exists
+ * is false), none has room, or one that has none would still be much sooner.
+ */
 static struct peer *
 choose(const struct active *a, bool *exists)
 {
 	struct fetch *f = a->f;
 	struct peer *best = NULL;
-	uint64_t least = UINT64_MAX;
-	unsigned streams;
+	uint64_t size = a->j->rec->size, have = a->in != NULL ? intake_have(a->in) : 0;
+	uint64_t rate = fastest(f), first_ms = UINT64_MAX, best_ms = UINT64_MAX;
 
 	*exists = false;
 	for (struct peer *p = exchange_peers(f->n->exchange); p != NULL; p = p->next) {
-		uint64_t now;
+		struct load now;
+		uint64_t ms;
 
-		if (p->link == NULL || was_tried(a, p->name) || !has_it(f->n, p, a->j))
+		if (!may_be_asked(a, p))
 			continue;
 		*exists = true;
-		now = in_flight(f, p->link, &streams);
-		if (streams >= SERVE_PEER_STREAMS_MAX ||
-		    (now >= window(p->link) && a->j->rec->size > SMALL_BYTES) ||
-		    now >= 2 * window(p->link))
-			continue;
-		if (now < least) {
-			least = now;
+		now = load(f, p->link);
+		ms = time_from(p, &now, size > have ? size - have : 0, rate);
+		/* It would have to bring all else that waits, too. */
+		first_ms = least(first_ms, ms + meter_time_ms(f->queued, rate));
+		if (ms < best_ms && has_room(&now, p->link, size)) {
+			best_ms = ms;
 			best = p;
 		}
 	}
-	return best;
+	return best != NULL && much_sooner(first_ms, best_ms) ? NULL : best;
 }
 
 /* ---- asking ---- */
@@ -269,8 +342,7 @@ wait_for_peer(struct active *a)
 static uint64_t
 first_credit(const struct active *a, struct link *l, uint64_t want)
 {
-	unsigned streams;
-	uint64_t room = window(l), used = in_flight(a->f, l, &streams);
+	uint64_t room = window(l), used = load(a->f, l).in_flight;
 
 	room = used < room ? room - used : 0;
 	room = room < SMALL_BYTES ? SMALL_BYTES : room;
@@ -308,6 +380,7 @@ ask(struct active *a, struct peer *p)
 	a->granted = credit;
 	a->arrived = 0;
 	a->moved_ms = a->f->n->now_ms;
+	meter_begin(&p->delivers, a->f->n->now_ms);
 	a->ended = false;
 	a->good = false;
 	a->then = STAY;
@@ -393,13 +466,12 @@ static void
 grant(struct active *a)
 {
 	uint64_t want, room, used;
-	unsigned streams;
 
 	if (a->link == NULL || a->ended)
 		return;
 	room = window(a->link);
 	want = a->delta ? a->j->rec->size + SMALL_BYTES : a->j->rec->size - a->offset;
-	used = in_flight(a->f, a->link, &streams);
+	used = load(a->f, a->link).in_flight;
 	if (a->granted >= want || (used >= room && a->granted > a->arrived) ||
 	    a->granted - a->arrived >= room / 2)
 		return;
@@ -568,6 +640,16 @@ run_list(struct fetch *f, struct fetch_list *l)
 	return true;
 }
 
+static uint64_t
+bytes_in(const struct fetch_list *l)
+{
+	uint64_t sum = 0;
+
+	for (const struct active *a = l->first; a != NULL; a = a->next)
+		sum += a->j->rec->size;
+	return sum;
+}
+
 static void
 run(struct fetch *f)
 {
@@ -575,6 +657,7 @@ run(struct fetch *f)
 		return;
 	f->running = true;
 	f->peers_changed = false;
+	f->queued = bytes_in(&f->waiting);
 	if (run_list(f, &f->waiting))
 		(void)run_list(f, &f->low);
 	f->running = false;
@@ -659,6 +742,8 @@ fetch_data(struct fetch *f, struct link *l, const struct msg *m)
 		return;
 	a->arrived += m->len;
 	a->moved_ms = f->n->now_ms;
+	if (p != NULL)
+		meter_took(&p->delivers, m->len, f->n->now_ms);
 	if (p != NULL && a->delta)
 		p->delta_in += m->len;
 	else if (p != NULL)
@@ -676,6 +761,7 @@ fetch_end(struct fetch *f, struct link *l, const struct msg *m)
 	a->ended = true;
 	a->good = m->code == CODE_OK;
 	a->link = NULL;
+	f->ends = true;
 	f->peers_changed = true;
 	if (!a->good && a->delta) { /* half a delta is worth nothing: READY follows */
 		if (m->code == CODE_GONE)
@@ -737,6 +823,7 @@ fetch_link_closed(struct fetch *f, struct link *l)
 		if (intake_idle(a->in))
 			drained(a);
 	}
+	f->ends = true;
 	f->peers_changed = true;
 }
 
@@ -758,8 +845,28 @@ fetch_peers_changed(struct fetch *f)
 	f->peers_changed = true;
 }
 
-/* Streams that bring nothing are given up; what is there is kept. A delta may take its time over
- * there. */
+/* The stream is given up in the middle; what came is kept, but of a delta, which is worth nothing
+ * by half. Once all of it is written: then. */
+static void
+give_up(struct active *a, int then)
+{
+	(void)!session_cancel(link_session(a->link), a->stream);
+	a->f->ends = true;
+	a->link = NULL;
+	a->ended = true;
+	a->good = false;
+	if (a->delta) {
+		if (then == NEXT_PEER)
+			mark_tried(a);
+		throw_away(a); /* READY follows */
+		return;
+	}
+	a->then = then == NEXT_PEER ? NEXT_PEER : WAIT_PEER;
+	if (intake_idle(a->in))
+		drained(a);
+}
+
+/* Streams that bring nothing. A delta may take its time over there. */
 static void
 give_up_stalled(struct fetch *f)
 {
@@ -773,13 +880,60 @@ give_up_stalled(struct fetch *f)
 		LOG(f->n->log, LOG_WARN, "fetch.stalled",
 		    "nothing came for too long: asked elsewhere", log_s("peer", a->j->from),
 		    log_b("path", a->j->rec->path, a->j->rec->path_len));
-		(void)!session_cancel(link_session(a->link), a->stream);
-		mark_tried(a);
-		a->link = NULL;
-		a->ended = true;
-		a->good = false;
-		throw_away(a); /* READY follows */
+		give_up(a, NEXT_PEER);
 	}
+}
+
+/* Would the rest of it be here much sooner from another peer, that has room for it? */
+static bool
+better_elsewhere(const struct active *a)
+{
+	const struct fetch *f = a->f;
+	const struct peer *here = link_peer(a->link);
+	struct load now = load(f, a->link);
+	uint64_t rest = left(a), rate = fastest(f), here_ms;
+
+	if (here == NULL || here->delivers.rate == 0)
+		return false;
+	here_ms = time_from(here, &now, 0, rate);
+	for (struct peer *p = exchange_peers(f->n->exchange); p != NULL; p = p->next) {
+		struct load there;
+
+		if (p == here || !may_be_asked(a, p))
+			continue;
+		there = load(f, p->link);
+		if (has_room(&there, p->link, rest) &&
+		    much_sooner(time_from(p, &there, rest + f->queued, rate), here_ms))
+			return true;
+	}
+	return false;
+}
+
+/* One at a time: it changes what all others would find. */
+static void
+move_one(struct fetch *f)
+{
+	for (struct active *a = f->active.first; a != NULL; a = a->next) {
+		if (a->link == NULL || a->ended || a->delta || a->moves >= MOVES_MAX ||
+		    !better_elsewhere(a))
+			continue;
+		a->moves++;
+		LOG(f->n->log, LOG_DEBUG, "fetch.move", "the rest is asked for elsewhere",
+		    log_s("peer", a->j->from), log_b("path", a->j->rec->path, a->j->rec->path_len));
+		give_up(a, WAIT_PEER);
+		return;
+	}
+}
+
+static void
+look_at_meters(struct fetch *f)
+{
+	f->ends = false;
+	for (struct peer *p = exchange_peers(f->n->exchange); p != NULL; p = p->next)
+		if (p->link == NULL || load(f, p->link).streams == 0)
+			meter_end(&p->delivers, f->n->now_ms);
+		else
+			meter_look(&p->delivers, f->n->now_ms);
 }
 
 void
@@ -787,9 +941,14 @@ fetch_tick(struct fetch *f)
 {
 	if (f->n->now_ms >= f->look_ms) {
 		f->look_ms = f->n->now_ms + LOOK_MS;
+		f->queued = bytes_in(&f->waiting);
 		f->peers_changed = f->peers_changed || f->waiting.n + f->low.n > 0;
 		give_up_stalled(f);
+		move_one(f);
+		f->ends = true;
 	}
+	if (f->ends)
+		look_at_meters(f);
 	if (f->peers_changed)
 		run(f);
 }

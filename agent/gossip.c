@@ -380,6 +380,46 @@ gossip_got_member(struct gossip *g, struct link *l, const struct msg *msg)
 	}
 }
 
+/* ---- a node that the configuration names and nobody knows yet ---- */
+
+#define INTRODUCTION_TABLES 5 /* it says so often who is near, and not who it is itself: enough */
+
+void
+gossip_introduce(struct gossip *g, struct link *l)
+{
+	send_table(g, l);
+}
+
+static void
+own_word(struct gossip *g, struct link *l, const struct member *m)
+{
+	struct node *n = g->n;
+	const struct admit_table t = {n->index->members, n->index->nmembers, n->conf->name,
+				      additions(g)};
+	const char *why = NULL;
+
+	if (index_member(n->index, m->name) != NULL || gossip_coming(g, m->name))
+		return;
+	/* Nobody here has said who let it in: the configuration and the pinned key do. */
+	if (!members_addresses_ok(m->address) || !members_pinned(n->conf, m->name, m->host_key))
+		why = "its host key is not the one in known_hosts, or its address is none";
+	else if (admit_judge(&t, "", false, n->wall_ms, m, &why) == ADMIT_TAKE)
+		take(g, "", m);
+	if (why != NULL)
+		refused(g, m->name, m, why);
+	session_bye(l->s, CODE_SHUTDOWN, "introduced");
+}
+
+void
+gossip_introduced(struct gossip *g, struct link *l, const struct msg *m)
+{
+	if (m->type == MSG_TABLE && ++l->differed == INTRODUCTION_TABLES)
+		session_bye(l->s, CODE_IDENTITY, "it does not say who it is");
+	else if (m->type == MSG_MEMBER && m->member.removed == 0 &&
+		 strcmp(m->member.name, session_peer(l->s)) == 0)
+		own_word(g, l, &m->member);
+}
+
 static void
 got_near(struct link *l, const struct msg *m)
 {
@@ -540,6 +580,13 @@ gossip_state(const struct gossip *g, const struct peer *p)
 	if (now - newer(p->beat_ms, p->seen_ms) < GOSSIP_DEAD_MS + period(g))
 		return PEER_SUSPECT;
 	return PEER_DEAD;
+}
+
+void
+gossip_doubt(struct gossip *g, struct peer *p)
+{
+	if (p->link == NULL)
+		p->lost_ms = g->n->now_ms;
 }
 
 const char *

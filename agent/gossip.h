@@ -35,6 +35,13 @@ void gossip_free(struct gossip *g);
 void gossip_opened(struct gossip *g, struct link *l);
 void gossip_closed(struct gossip *g, struct link *l);
 void gossip_got_member(struct gossip *g, struct link *l, const struct msg *m);
+/*
+ * A node that is no member here was dialled because the configuration and known_hosts have it, and
+ * lets this node in: it is asked for its table. When it has told its own entry, with the host key
+ * that is pinned, that is taken, and the session ends: from then on it is a member like any other.
+ */
+void gossip_introduce(struct gossip *g, struct link *l);
+void gossip_introduced(struct gossip *g, struct link *l, const struct msg *m);
 void gossip_got_table(struct gossip *g, struct link *l, const struct msg *m);
 /* An entry was folded into the index; it is told once gossip_durable is called. */
 void gossip_folded(struct gossip *g, const struct member *m);
@@ -46,6 +53,9 @@ bool gossip_coming(const struct gossip *g, const char *name);
 void gossip_tick(struct gossip *g);
 uint64_t gossip_deadline(const struct gossip *g);
 enum peer_state gossip_state(const struct gossip *g, const struct peer *p);
+/* Somebody says that it failed: if this node has no session with it, it is suspect until it is
+ * heard of again. */
+void gossip_doubt(struct gossip *g, struct peer *p);
 const char *gossip_state_name(enum peer_state s);
 /* Is this node no member any more? *by: who said so (its own name: it left); valid for the turn. */
 bool gossip_expelled(const struct gossip *g, const char **by);

@@ -19,8 +19,10 @@
 #include "agent/attach.h"
 #include "agent/dial.h"
 #include "agent/exchange.h"
+#include "agent/hints.h"
 #include "agent/hostport.h"
 #include "agent/invites.h"
+#include "agent/members.h"
 #include "agent/welcome.h"
 #include "conf/spawn.h"
 #include "proto/backoff.h"
@@ -32,6 +34,7 @@
 /* The larger name waits so much longer before each try, so that two nodes do not dial each other.
  */
 #define COURTESY_MS 1000
+#define STRANGER_MS 5000 /* so often known_hosts is looked at for one that is no member */
 #define LASTING_MS 10000 /* a session that lasted so long was worth it: back-off begins anew */
 
 /* Dials one member. */
@@ -76,7 +79,23 @@ struct links {
 	struct tube *tubes;
 	unsigned ntubes;
 	struct dialler *diallers;
+	struct member stranger; /* what is known of one that is dialled and no member */
 };
+
+/* A [peer NAME] that is no member and never was one: with its host key known it can tell who it is,
+ * and who the others are. */
+static const struct settings_peer *
+stranger(const struct links *k, const char *name)
+{
+	const struct settings *c = k->n->conf;
+
+	if (index_member(k->n->index, name) != NULL)
+		return NULL;
+	for (size_t i = 0; i < c->peer_count; i++)
+		if (strcmp(c->peers[i].name, name) == 0 && c->peers[i].address.count > 0)
+			return &c->peers[i];
+	return NULL;
+}
 
 /* ---- closing ---- */
 
@@ -399,8 +418,8 @@ tube_turn(struct tube *t)
 	if (t->welcome != NULL)
 		welcome_turn(t->welcome);
 	flush(t);
-	t->opened = t->opened || t->link == NULL || link_peer(t->link) == NULL ||
-		    session_open(link_session(t->link));
+	t->opened = t->opened || t->link == NULL || session_open(link_session(t->link)) ||
+		    (link_peer(t->link) == NULL && stranger(t->k, t->name) == NULL);
 	if (is_over(t, why, sizeof(why)) && !wants_output(t)) {
 		if (!handing_on(t))
 			tube_close(t, why);
@@ -570,12 +589,14 @@ start_child(struct links *k, struct dialler *d, const struct member *m, const st
 static void
 dial(struct links *k, struct dialler *d, const struct member *m)
 {
+	char addresses[HINTS_TEXT_BYTES];
 	struct hostport hp;
 	struct tube *t;
 	int pair[2], e;
 
 	d->at_ms = k->n->now_ms + backoff_fail(&d->backoff);
-	if (pick_address(m->address, d->next, &hp) < 0 || k->ntubes >= LINKS_TUBES_MAX)
+	(void)hints_all(k->n->hints, m->name, m->address, addresses);
+	if (pick_address(addresses, d->next, &hp) < 0 || k->ntubes >= LINKS_TUBES_MAX)
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return;
@@ -635,7 +656,24 @@ wanted(const struct links *k, const struct member *m)
 {
 	const struct peer *p = exchange_peer(k->n->exchange, m->name);
 
-	return p != NULL && m->removed == 0 && m->address[0] != '\0' && p->link == NULL;
+	if (p == NULL || m->removed != 0 || p->link != NULL)
+		return false;
+	for (int s = 0; s < HINT_SOURCES; s++)
+		if (hints_of(k->n->hints, (enum hint_source)s, m->name)[0] != '\0')
+			return true;
+	return m->address[0] != '\0';
+}
+
+static bool
+is_due(struct links *k, const char *name, const struct dialler *before, struct dialler **due)
+{
+	struct dialler *d = dialler_of(k, name);
+
+	if (d == NULL || d->tube != NULL || k->n->now_ms < d->at_ms ||
+	    (before != NULL && d->at_ms >= before->at_ms))
+		return false;
+	*due = d;
+	return true;
 }
 
 /* The one whose turn came first. */
@@ -643,19 +681,26 @@ static const struct member *
 most_due(struct links *k, struct dialler **due)
 {
 	const struct index *x = k->n->index;
+	const struct settings *c = k->n->conf;
 	const struct member *first = NULL;
 
-	for (size_t i = 0; i < x->nmembers; i++) {
-		struct dialler *d;
+	*due = NULL;
+	for (size_t i = 0; i < x->nmembers; i++)
+		if (wanted(k, &x->members[i]) && is_due(k, x->members[i].name, *due, due))
+			first = &x->members[i];
+	for (size_t i = 0; first == NULL && i < c->peer_count; i++) {
+		const struct settings_peer *p = &c->peers[i];
 
-		if (!wanted(k, &x->members[i]))
+		if (stranger(k, p->name) == NULL || !is_due(k, p->name, NULL, due))
 			continue;
-		d = dialler_of(k, x->members[i].name);
-		if (d == NULL || d->tube != NULL || k->n->now_ms < d->at_ms ||
-		    (first != NULL && d->at_ms >= (*due)->at_ms))
+		if (!members_pinned(c, p->name, NULL)) {
+			(*due)->at_ms = k->n->now_ms + STRANGER_MS;
 			continue;
-		first = &x->members[i];
-		*due = d;
+		}
+		k->stranger = (struct member){0};
+		snprintf(k->stranger.name, sizeof(k->stranger.name), "%s", p->name);
+		snprintf(k->stranger.user, sizeof(k->stranger.user), "%s", p->user);
+		first = &k->stranger;
 	}
 	return first;
 }
@@ -672,6 +717,42 @@ dial_members(struct links *k)
 			return;
 		dial(k, d, m);
 	}
+}
+
+static void
+hint_configured(struct links *k, const struct settings_peer *p)
+{
+	struct node *n = k->n;
+	const struct member *m = index_member(n->index, p->name);
+	char list[MEMBER_ADDRESS_BYTES_MAX + 1] = "";
+	size_t at = 0;
+
+	for (size_t i = 0; i < p->address.count; i++) {
+		const char *text = p->address.items[i].text;
+
+		if (at + 1 + strlen(text) <= MEMBER_ADDRESS_BYTES_MAX)
+			at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s",
+					       at > 0 ? "," : "", text);
+	}
+	if (hints_put(n->hints, HINT_CONFIG, p->name, list) == -ENOMEM)
+		n->fatal(n->arg, "out of memory", -ENOMEM);
+	if (m != NULL && m->removed == 0)
+		links_member(k, p->name);
+	else if (m != NULL || !members_pinned(n->conf, p->name, NULL))
+		LOG(n->log, LOG_WARN, "peer.stranger",
+		    "it is in the configuration, but no member, and its host key is not in "
+		    "known_hosts: `mimeo join -` here, or `mimeo authorize` with its line",
+		    log_s("peer", p->name), log_s("known_hosts", n->conf->ssh_known_hosts));
+}
+
+void
+links_configured(struct links *k)
+{
+	const struct settings *c = k->n->conf;
+
+	hints_drop(k->n->hints, HINT_CONFIG);
+	for (size_t i = 0; i < c->peer_count; i++)
+		hint_configured(k, &c->peers[i]);
 }
 
 void
@@ -706,7 +787,8 @@ links_deadline(const struct links *k)
 	for (const struct dialler *d = k->diallers; room && d != NULL; d = d->later) {
 		const struct member *m = index_member(k->n->index, d->name);
 
-		if (d->tube == NULL && m != NULL && wanted(k, m) && d->at_ms < at)
+		if (d->tube == NULL && d->at_ms < at &&
+		    (m != NULL ? wanted(k, m) : stranger(k, d->name) != NULL))
 			at = d->at_ms;
 	}
 	for (const struct tube *t = k->tubes; t != NULL; t = t->next) {
@@ -769,6 +851,7 @@ links_open(struct node *n, struct loop *loop, struct links **out, char *err, siz
 		links_close(k);
 		return r;
 	}
+	links_configured(k);
 	*out = k;
 	return 0;
 }

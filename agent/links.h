@@ -30,7 +30,10 @@ void links_turn(struct links *k);
 uint64_t links_deadline(const struct links *k);
 /* How long until that member is dialled again, in ms; 0: it is connected, due, or never dialled. */
 uint64_t links_backoff_ms(const struct links *k, const char *name);
-/* That member is new or changed: its address may be dialled at once. */
+/* The [peer NAME] sections are hints where to find those members. Again when they were read again.
+ */
+void links_configured(struct links *k);
+/* That member is new or changed, or there is a hint: it may be dialled at once. */
 void links_member(struct links *k, const char *name);
 
 #endif

@@ -21,6 +21,7 @@
 #include "agent/links.h"
 #include "agent/members.h"
 #include "agent/node.h"
+#include "agent/scout.h"
 #include "conf/clock.h"
 #include "conf/home.h"
 #include "conf/lifelock.h"
@@ -46,6 +47,7 @@ struct agent {
 	struct notify *notify;
 	struct node *node;
 	struct links *links;
+	struct scout *scout;
 	struct control *control;
 	struct http *http;
 	struct hook *hook;
@@ -120,11 +122,13 @@ turn(void *arg)
 	guard(a);
 	node_tick(a->node, clock_mono_ms(), clock_wall_ms());
 	follow_members(a);
+	scout_turn(a->scout);
 	links_turn(a->links);
 	control_turn(a->control);
 	http_turn(a->http);
 	at = node_deadline(a->node);
 	at = links_deadline(a->links) < at ? links_deadline(a->links) : at;
+	at = scout_deadline(a->scout) < at ? scout_deadline(a->scout) : at;
 	at = control_deadline(a->control) < at ? control_deadline(a->control) : at;
 	at = http_deadline(a->http) < at ? http_deadline(a->http) : at;
 	at = a->guard_ms < at ? a->guard_ms : at;
@@ -192,6 +196,8 @@ on_reload(void *arg, int signo)
 	a->node->conf = fresh;
 	a->node->ignore = fresh->ignore;
 	node_reconfigured(a->node);
+	links_configured(a->links);
+	scout_configured(a->scout);
 	members_own(a->node); /* its address may be another one */
 	settings_free(a->conf);
 	a->conf = fresh;
@@ -332,7 +338,9 @@ open_all(struct agent *a)
 		    0)
 		return refuse(a, EXIT_FAILED);
 	a->hook = hook_new(a->node, a->loop);
-	if (a->hook == NULL || http_open(a->node, a->loop, a->links, &a->http) < 0) {
+	a->scout = scout_open(a->node, a->loop, a->links);
+	if (a->hook == NULL || a->scout == NULL ||
+	    http_open(a->node, a->loop, a->links, &a->http) < 0) {
 		snprintf(a->err, sizeof(a->err), "out of memory");
 		return refuse(a, EXIT_FAILED);
 	}
@@ -346,6 +354,7 @@ close_all(struct agent *a)
 	http_close(a->http);
 	hook_free(a->hook);
 	control_close(a->control);
+	scout_close(a->scout);
 	links_close(a->links);
 	work_free(a->work);
 	node_close(a->node);

@@ -244,6 +244,61 @@ keep_foreign(const char *path, struct buf *out)
 	return r < 0 ? r : out->failed ? -ENOMEM : 0;
 }
 
+/* Does the first word of the line, a comma list, have the name? *rest: behind it. */
+static bool
+names(const char *line, size_t len, const char *name, size_t *rest)
+{
+	size_t end = 0, n = strlen(name);
+	bool found = false;
+
+	while (end < len && line[end] != ' ') {
+		size_t item = 0;
+
+		while (end + item < len && line[end + item] != ' ' && line[end + item] != ',')
+			item++;
+		found = found || (item == n && memcmp(line + end, name, n) == 0);
+		end += item;
+		end += end < len && line[end] == ',';
+	}
+	while (end < len && line[end] == ' ')
+		end++;
+	*rest = end;
+	return found;
+}
+
+static bool
+pins(const char *line, size_t len, const char *name, const char *host_key)
+{
+	static const char kind[] = "ssh-ed25519 ";
+	size_t at, n;
+
+	if (!names(line, len, name, &at))
+		return false;
+	if (host_key == NULL)
+		return len - at > sizeof(kind) - 1 &&
+		       memcmp(line + at, kind, sizeof(kind) - 1) == 0;
+	n = strlen(host_key);
+	return len - at >= n && memcmp(line + at, host_key, n) == 0 &&
+	       (len - at == n || line[at + n] == ' ' || line[at + n] == '\r');
+}
+
+bool
+members_pinned(const struct settings *conf, const char *name, const char *host_key)
+{
+	struct buf b = {0};
+	bool found = false;
+
+	if (smallfile_read(conf->ssh_known_hosts, &b) == 0)
+		for (const char *line = (const char *)b.data; !found && *line != '\0';) {
+			size_t n = strcspn(line, "\n");
+
+			found = pins(line, n, name, host_key);
+			line += n + (line[n] == '\n');
+		}
+	buf_free(&b);
+	return found;
+}
+
 static void
 put_texts(struct buf *b, const char *const *parts, size_t n)
 {

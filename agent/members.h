@@ -21,6 +21,11 @@ NODISCARD int members_self(const struct settings *conf, struct member *m, char *
 NODISCARD int members_line(const struct settings *conf, struct buf *out, char *err, size_t err_len);
 /* Parses such a line. -EINVAL with err. */
 NODISCARD int members_parse(const char *line, struct member *m, char *err, size_t err_len);
+/*
+ * Does known_hosts have a line for that name itself (no pattern, not hashed), with just that
+ * "ssh-ed25519 AAAA…", or with any such key if host_key is NULL?
+ */
+bool members_pinned(const struct settings *conf, const char *name, const char *host_key);
 /* Is it a comma list of HOST:PORT, perhaps empty? */
 bool members_addresses_ok(const char *list);
 /* Fills in what makes *m an admission that replaces old (may be NULL), or a removal of *m. */

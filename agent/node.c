@@ -16,9 +16,11 @@
 #include "agent/exchange.h"
 #include "agent/fetch.h"
 #include "agent/gossip.h"
+#include "agent/hints.h"
 #include "agent/keepers.h"
 #include "agent/merge.h"
 #include "agent/miss.h"
+#include "agent/progress.h"
 #include "agent/scrub.h"
 #include "agent/serve.h"
 #include "agent/store.h"
@@ -124,6 +126,8 @@ count_applied(struct node *n, const struct entry *e)
 	n->counts.applied++;
 	if (n->applied != NULL && (e->flags & (APPLIED_SHOWN | APPLIED_ABSENT)) != 0)
 		n->applied(n->arg, i->r, o->node);
+	if (record_live(i->r))
+		n->counts.applied_bytes += i->r->size;
 	if (!record_import(i->r))
 		counts_spread(&n->counts, (int64_t)(n->wall_ms - hlc_ms(i->r->hlc)) +
 						  exchange_clock_offset(n->exchange, o->node));
@@ -191,12 +195,13 @@ make_parts(struct node *n)
 	n->merge = merge_new(n);
 	n->scrub = scrub_new(n);
 	n->collect = collect_new(n);
+	n->progress = progress_new(n);
 	if (n->exchange != NULL)
 		n->miss = miss_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
 	    n->merge == NULL || n->scrub == NULL || n->collect == NULL || n->miss == NULL ||
-	    n->gossip == NULL)
+	    n->gossip == NULL || n->progress == NULL)
 		return -ENOMEM;
 	keepers_listen(n);
 	commit_compaction(n->commit, snapshot, n, wall_ms);
@@ -269,8 +274,9 @@ node_open(const struct node_opts *o, struct node **out)
 	n->arg = o->arg;
 	n->fatal = o->fatal;
 	n->errors = errors_new();
+	n->hints = hints_new();
 	n->index = index_new(node_random(n), o->conf->name);
-	if (n->errors != NULL && n->index != NULL)
+	if (n->errors != NULL && n->hints != NULL && n->index != NULL)
 		r = open_wal(n, o->dev);
 	if (r == 0)
 		r = make_parts(n);
@@ -311,6 +317,7 @@ node_close(struct node *n)
 	merge_free(n->merge);
 	scrub_free(n->scrub);
 	collect_free(n->collect);
+	progress_free(n->progress);
 	miss_free(n->miss);
 	gossip_free(n->gossip);
 	apply_free(n->apply);
@@ -326,6 +333,7 @@ node_close(struct node *n)
 	index_free(n->index);
 	wal_free(n->wal);
 	errors_free(n->errors);
+	hints_free(n->hints);
 	free(n);
 }
 
@@ -355,6 +363,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	merge_tick(n->merge);
 	scrub_tick(n->scrub);
 	collect_tick(n->collect);
+	progress_tick(n->progress);
 	miss_tick(n->miss);
 	exchange_tick(n->exchange);
 	gossip_tick(n->gossip);
@@ -377,6 +386,7 @@ node_deadline(const struct node *n)
 	at = earlier(at, merge_deadline(n->merge));
 	at = earlier(at, scrub_deadline(n->scrub));
 	at = earlier(at, collect_deadline(n->collect));
+	at = earlier(at, progress_deadline(n->progress));
 	at = earlier(at, serve_deadline(n->serve));
 	at = earlier(at, miss_deadline(n->miss));
 	at = earlier(at, gossip_deadline(n->gossip));

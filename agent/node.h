@@ -13,6 +13,7 @@
 #include "proto/index.h"
 #include "proto/wal.h"
 
+struct hints;    /* hints.h: where else members might be found */
 struct commit;   /* commit.h: entries become durable */
 struct syncer;   /* syncer.h: files and directories become durable */
 struct gossip;   /* gossip.h: the member table over the sessions */
@@ -25,6 +26,7 @@ struct store;    /* store.h: displaced versions and their expiry */
 struct merge;    /* merge.h: whole states compared and merged */
 struct collect;  /* collect.h: old tombstones go */
 struct scrub;    /* scrub.h: files are read again from time to time */
+struct progress; /* progress.h: how far this node is with what it has to apply */
 struct brake;    /* brake.h: mass deletes are held */
 
 /*
@@ -36,6 +38,7 @@ struct node {
 	const struct ignore *ignore;
 	struct log *log;
 	struct errors *errors;
+	struct hints *hints;
 	struct index *index;
 	struct wal *wal;
 	struct tree *tree;
@@ -52,6 +55,7 @@ struct node {
 	struct merge *merge;
 	struct scrub *scrub;
 	struct collect *collect;
+	struct progress *progress;
 	struct miss *miss;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	struct counts counts;           /* since the start, for the metrics */

@@ -13,6 +13,7 @@
 #include "agent/fetch.h"
 #include "agent/merge.h"
 #include "agent/serve.h"
+#include "agent/share.h"
 #include "agent/witness.h"
 
 #define MARK_EVERY_MS 5 /* a finer grain of the relay delay is of no use */
@@ -250,6 +251,7 @@ link_opened(struct link *l, bool same)
 	struct exchange *x = l->x;
 
 	l->catching_up = true;
+	l->opened_lsn = x->durable;
 	l->sets_due = true;
 	if (same) { /* both hold just what we held when our HELLO was made, and both know it */
 		l->seen_all = true;
@@ -297,7 +299,7 @@ send_record(struct link *l, const struct irec *i)
 
 	if (r < 0)
 		return r;
-	bytes = inline_content(l->x->n, i->r);
+	bytes = l->bare && i->lsn <= l->opened_lsn ? NULL : inline_content(l->x->n, i->r);
 	if (bytes != NULL) {
 		m.inlined = true;
 		m.bytes = bytes;
@@ -326,18 +328,61 @@ introduced_soon(const struct exchange *x, uint64_t origin)
 	return index_origin(x->n->index, origin) == NULL && vv_get(&x->origins_put, origin) != 0;
 }
 
+static bool
+holds(const struct exchange *x, const char *name, struct dot dot)
+{
+	const struct peer *p = exchange_peer(x, name);
+
+	return p != NULL && (dotset_has(&p->acked, dot) || dotset_has(&p->seen, dot));
+}
+
+/*
+ * A peer that catches up is told of each record by all its neighbours. So that not each of them
+ * sends it all the content, each begins with its share: the records at which its name ranks highest
+ * among those that hold them.
+ */
+static bool
+our_share(const struct link *l, struct dot dot)
+{
+	uint64_t ours = share_rank(l->x->n->conf->name, dot);
+
+	for (size_t i = 0; i < l->nnear; i++)
+		if (share_rank(l->near[i], dot) > ours && holds(l->x, l->near[i], dot))
+			return false;
+	return true;
+}
+
+/* What is sent before all else: our share of what was here when the peer came, and from then on
+ * what was written on this node. */
+static bool
+at_once(const struct link *l, const struct irec *i)
+{
+	if (l->catching_up && i->lsn <= l->opened_lsn)
+		return our_share(l, i->r->dot);
+	return index_own(l->x->n->index, i->r->dot.origin);
+}
+
+/* Its other neighbours have their shares under way: what is lacking when ours was sent is left to
+ * them for a while. */
+static bool
+left_to_others(const struct link *l, const struct irec *i)
+{
+	return l->catching_up && i->lsn <= l->opened_lsn && l->x->n->now_ms < l->others_ms &&
+	       !our_share(l, i->r->dot);
+}
+
 /* Walks one cursor as far as it may go. True: it stands at `upto` (nothing is left before it). */
 static bool
-walk(struct link *l, struct index_cursor *c, uint64_t upto, bool own_only)
+walk(struct link *l, struct index_cursor *c, uint64_t upto, bool first)
 {
 	struct index *x = l->x->n->index;
 	struct irec *i;
 
 	while ((i = peek(x, c, upto)) != NULL) {
-		bool send = !dotset_has(&l->peer->seen, i->r->dot) &&
-			    (!own_only || index_own(x, i->r->dot.origin));
+		bool send = !dotset_has(&l->peer->seen, i->r->dot) && (!first || at_once(l, i));
 
-		if (send && introduced_soon(l->x, i->r->dot.origin))
+		if (send &&
+		    (introduced_soon(l->x, i->r->dot.origin) || (!first && left_to_others(l, i))))
 			return false;
 		if (send && (!session_has_room(l->s) || send_record(l, i) < 0))
 			return false;
@@ -418,6 +463,8 @@ link_pump(struct link *l)
 		return;
 	tell_exchanged(l);
 	complete = walk(l, &l->own, x->durable, true);
+	if (complete && l->others_ms == 0)
+		l->others_ms = x->n->now_ms + EXCHANGE_SHARE_MS;
 	complete = walk(l, &l->relay, relay, false) && complete;
 	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;
 	/* What a peer lacks of our floor no record will tell it: it takes over our whole state
@@ -442,6 +489,8 @@ link_deadline(const struct link *l)
 		return at;
 	if (l->sets_due || !dotset_subset(&x->have, &l->vouched))
 		at = l->sets_ms + EXCHANGE_SET_MS;
+	if (l->catching_up && l->others_ms > x->n->now_ms && l->others_ms < at)
+		at = l->others_ms;
 	for (size_t i = 0; i < x->nmarks; i++)
 		if (peek(x->n->index, &l->relay, x->marks[i].lsn) != NULL) {
 			uint64_t due = x->marks[i].ms + EXCHANGE_RELAY_MS;

@@ -9,6 +9,7 @@
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/gossip.h"
+#include "agent/progress.h"
 #include "agent/report.h"
 #include "agent/verbs.h"
 #include "conf/escape.h"
@@ -66,6 +67,7 @@ peer_object(const struct node *n, struct peer *p, const char *key, struct json *
 	json_uint(j, "delta_in", p->delta_in);
 	json_uint(j, "whole_in", p->whole_in);
 	json_uint(j, "received_bytes", p->inline_in + p->delta_in + p->whole_in);
+	json_uint(j, "bytes_per_second", p->delivers.rate);
 	json_uint(j, "sent_bytes", p->inline_out + p->delta_out + p->whole_out);
 	json_str(j, "last_error", p->last_error);
 	json_str(j, "admitted_by", m != NULL ? m->admitted_by : "");
@@ -108,6 +110,26 @@ scan_object(const struct node *n, struct json *j)
 	json_bool(j, "running", r.scan_running);
 	json_uint(j, "done", r.scan_done);
 	json_uint(j, "total", r.scan_total);
+	json_obj_close(j);
+}
+
+static void
+catch_up_object(const struct node *n, struct json *j)
+{
+	struct progress_now p = progress_now(n->progress);
+
+	json_obj_open(j, "catch_up");
+	json_bool(j, "running", p.running);
+	json_uint(j, "done", p.paths_done);
+	json_uint(j, "total", p.paths_total);
+	json_uint(j, "bytes_done", p.bytes_done);
+	json_uint(j, "bytes_total", p.bytes_total);
+	json_uint(j, "bytes_per_second", p.bytes_per_second);
+	json_uint(j, "seconds", p.seconds);
+	if (p.known)
+		json_uint(j, "seconds_left", p.seconds_left);
+	else
+		json_null(j, "seconds_left");
 	json_obj_close(j);
 }
 
@@ -214,6 +236,7 @@ verb_status_json(const struct node *n, bool watcher, struct json *j)
 	json_bool(j, "watcher", watcher);
 	vector_object(x, j);
 	scan_object(n, j);
+	catch_up_object(n, j);
 	json_arr_open(j, "peers");
 	for (struct peer *p = exchange_peers(n->exchange); p != NULL; p = p->next)
 		peer_object(n, p, NULL, j);

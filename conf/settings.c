@@ -577,5 +577,7 @@ settings_free(struct settings *s)
 	free(s->ssh_authorized_keys);
 	free(s->ssh_user);
 	value_address_free(&s->serf);
+	free(s->serf_key);
+	free(s->dns);
 	free(s);
 }

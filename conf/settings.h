@@ -90,6 +90,8 @@ struct settings {
 	char *ssh_user; /* that peers log in as */
 
 	struct value_address serf; /* text NULL: off */
+	char *serf_key;            /* a file; NULL: none */
+	char *dns;                 /* a domain; NULL: off */
 
 	/*
 	 * In the order of the file. A section with this node's own name is read and left out, so
@@ -104,6 +106,7 @@ enum settings_type {
 	SETTINGS_T_USER,
 	SETTINGS_T_PATH,
 	SETTINGS_T_PROGRAM, /* a path, or nothing */
+	SETTINGS_T_DOMAIN,  /* of the DNS, or nothing */
 	SETTINGS_T_IGNORE,
 	SETTINGS_T_ADDRESS, /* one, or nothing */
 	SETTINGS_T_ADDRESSES,

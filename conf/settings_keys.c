@@ -124,6 +124,13 @@ static const struct settings_key keys[] = {
 	  "HOST:PORT of a Serf agent's RPC, such as 127.0.0.1:7373, to learn addresses from.\n"
 	  "Empty: off.",
 	  AT(serf) },
+	{ "discovery", "serf_key", SETTINGS_T_PROGRAM, "", "", 0, 0,
+	  "A file with that agent's RPC key (its rpc_auth), mode 0600. Empty: it has none.",
+	  AT(serf_key) },
+	{ "discovery", "dns", SETTINGS_T_DOMAIN, "", "", 0, 0,
+	  "A domain whose SRV records _mimeo._tcp.DOMAIN tell where members are: the first label of\n"
+	  "a target is the member's name. Empty: off.",
+	  AT(dns) },
 
 	{ "peer", "address", SETTINGS_T_ADDRESSES, "", "", 0, 0,
 	  "What is dialled, HOST:PORT of its sshd; several with commas. Empty: it dials us.",
@@ -148,10 +155,14 @@ static const struct {
 	{"hook", "Programs that are told."},
 	{"log", "What the daemons say."},
 	{"ssh", "Keys and the user of this node."},
-	{"discovery", "Where else the addresses of the others may come from."},
+	{"discovery",
+	 "Where else the addresses of the members may come from. None of it is needed, and\n"
+	 "nobody becomes a member by it."},
 	{"peer",
-	 "A node to begin with, one section each; the others are learned from it. A section\n"
-	 "with this node's own name is left out, so that all nodes may have the same list."},
+	 "Where a node is, besides what it says itself; one section each. A first one is dialled\n"
+	 "where ssh.known_hosts has its host key under this name; it has to let this node in, and\n"
+	 "the others are learned from it. A section with this node's own name is left out, so that\n"
+	 "all nodes may have the same list."},
 };
 
 const struct settings_key *

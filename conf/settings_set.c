@@ -89,6 +89,20 @@ set_program(struct ini_problem *p, const struct settings_key *k, void *field, ch
 }
 
 static int
+set_domain(struct ini_problem *p, const struct settings_key *k, void *field, char *value)
+{
+	char **domain = field, *copy = NULL;
+
+	if (value[0] != '\0' && !value_domain_ok(value))
+		return refuse_value(p, k, value, "domain", "one such as example.com");
+	if (value[0] != '\0' && (copy = strdup(value)) == NULL)
+		return -ENOMEM;
+	free(*domain);
+	*domain = copy;
+	return 0;
+}
+
+static int
 set_ignore(struct ini_problem *p, const struct settings_key *k, void *field, char *value)
 {
 	struct ignore **set = field;
@@ -368,7 +382,8 @@ static setter *const setters[] = {
 	[SETTINGS_T_ADDRESSES] = set_addresses, [SETTINGS_T_DURATION] = set_duration,
 	[SETTINGS_T_SIZE] = set_size,           [SETTINGS_T_LIMIT] = set_limit,
 	[SETTINGS_T_OWNER] = set_owner,         [SETTINGS_T_SWITCH] = set_switch,
-	[SETTINGS_T_FORMAT] = set_format,       [SETTINGS_T_LEVEL] = set_level,
+	[SETTINGS_T_DOMAIN] = set_domain,       [SETTINGS_T_FORMAT] = set_format,
+	[SETTINGS_T_LEVEL] = set_level,
 };
 
 int

@@ -225,6 +225,15 @@ address_split(const char *text, char host[VALUE_HOST_BYTES_MAX + 1], uint16_t *p
 	return port_ok(colon + 1, port);
 }
 
+bool
+value_domain_ok(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len > 0 && len <= VALUE_HOST_BYTES_MAX - (sizeof("_mimeo._tcp.") - 1) &&
+	       host_ok(text, len);
+}
+
 int
 value_address(const char *text, struct value_address *out)
 {

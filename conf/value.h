@@ -27,6 +27,8 @@ bool value_name_ok(const char *text);
 /* The name of a user or group: letters, digits, _ . -, 1..32 bytes, not beginning with '-' or '.'.
  */
 bool value_user_ok(const char *text);
+/* A domain of the DNS: as HOST of an address below, with room for a service's labels before it. */
+bool value_domain_ok(const char *text);
 /* Absolute, below "/", no component empty, "." or ".."; so no '/' at the end. */
 bool value_path_ok(const char *text);
 

@@ -686,7 +686,7 @@ session_new(const struct session_opts *o, uint64_t now_ms, uint64_t wall_ms)
 		.type = MSG_HELLO,
 		.version_min = SESSION_VERSION,
 		.version_max = SESSION_VERSION,
-		.features = SESSION_FEATURES,
+		.features = o->features,
 		.store = o->store,
 		.nonce = o->nonce,
 		.digest = o->digest,

@@ -13,7 +13,11 @@
  * credit of streams are handled inside and never surface as messages; everything else does.
  */
 #define SESSION_VERSION 1
-#define SESSION_FEATURES 0ull
+/*
+ * Bits of HELLO. BARE: a wish that needs no other side to know it: what this side lacks may be
+ * among files that it has not logged yet, so that content of old records need not come with them.
+ */
+#define SESSION_BARE 1ull
 #define SESSION_HELLO_MS_MAX 10000
 #define SESSION_STREAMS_MAX 256 /* open streams in each direction */
 #define SESSION_OUT_BYTES_MAX                                                                      \
@@ -36,6 +40,7 @@ struct session_opts {
 	uint64_t nonce;   /* random */
 	uint64_t digest;  /* of what we hold */
 	uint64_t heads[2];
+	uint64_t features;   /* SESSION_BARE or 0 */
 	uint32_t ping_ms;    /* a PING this long after the last one */
 	uint32_t timeout_ms; /* nothing received for this long: closed (CODE_TIMEOUT) */
 	uint32_t hello_ms;   /* longest wait for HELLO; 0: SESSION_HELLO_MS_MAX */

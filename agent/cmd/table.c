@@ -189,6 +189,58 @@ string(const json_t *o, const char *key)
 	return s != NULL ? s : "";
 }
 
+static void
+put_time(long long s)
+{
+	if (s >= 3600)
+		printf("%lld h %lld min", s / 3600, s % 3600 / 60);
+	else if (s >= 60)
+		printf("%lld min %lld s", s / 60, s % 60);
+	else
+		printf("%lld s", s);
+}
+
+/* From whom how fast, where it is known. */
+static void
+put_sources(const json_t *peers)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < json_array_size(peers); i++) {
+		const json_t *p = json_array_get(peers, i);
+		char rate[32];
+
+		if (!json_is_true(json_object_get(p, "connected")) ||
+		    number(p, "bytes_per_second") == 0)
+			continue;
+		human_bytes(number(p, "bytes_per_second"), rate, sizeof(rate));
+		printf("%s%s %s/s", n++ == 0 ? "from       " : ", ", string(p, "name"), rate);
+	}
+	if (n > 0)
+		putchar('\n');
+}
+
+static void
+put_catch_up(const json_t *c, const json_t *peers)
+{
+	char done[32], total[32], rate[32];
+
+	if (!json_is_true(json_object_get(c, "running")))
+		return;
+	human_bytes(number(c, "bytes_done"), done, sizeof(done));
+	human_bytes(number(c, "bytes_total"), total, sizeof(total));
+	human_bytes(number(c, "bytes_per_second"), rate, sizeof(rate));
+	printf("catch-up   %lld of %lld paths, %s of %s, %s/s", number(c, "done"),
+	       number(c, "total"), done, total, rate);
+	if (json_is_integer(json_object_get(c, "seconds_left"))) {
+		fputs(", ", stdout);
+		put_time(number(c, "seconds_left"));
+		fputs(" left", stdout);
+	}
+	putchar('\n');
+	put_sources(peers);
+}
+
 void
 table_status(const char *json, size_t len)
 {
@@ -213,6 +265,7 @@ table_status(const char *json, size_t len)
 	printf("digest     %s\n", string(o, "digest"));
 	if (json_is_true(json_object_get(scan, "running")))
 		printf("scan       %lld of %lld\n", number(scan, "done"), number(scan, "total"));
+	put_catch_up(json_object_get(o, "catch_up"), peers);
 	if (string(o, "halted")[0] != '\0')
 		printf("HALTED     %s\n", string(o, "halted"));
 	for (size_t i = 0; t != NULL && i < json_array_size(peers); i++)

@@ -35,9 +35,11 @@ newcomer() { # DIR: a node that is not started
 join() { # NODE BLOCK
 	MIMEO_LIBEXEC=$build "$build/mimeo" -c "$T/$1.conf" join - --yes <"$2"
 }
+attacks=0
 refused() { # NAME WHAT-IT-SAYS COMMAND...: fails, and says so
 	local name=$1 says=$2
 	shift 2
+	attacks=$((attacks + 1))
 	if "$@" >"$T/out" 2>&1; then
 		ok 1 "$name: it was let in"
 	else
@@ -123,6 +125,7 @@ said = {
     'garbage': lambda: invited + b'\x05\0\0\0\xffgarbage',
     'hello': lambda: invited + hello(),
     'newline': lambda: b'invite 1 ../../../../etc/\n',
+    'guess': lambda: b'invite 1 ' + b'0123456789abcdef' + b'\n' + member('eve'),
     'twice': lambda: invited + member('eve') + member('mallory'),
     # as a member: n2
     'ownkey': lambda: session + member('n2', by='n1', user_key=key('e')),
@@ -140,6 +143,7 @@ said = {
     'options': lambda: session + member('eve', user_key='command="x" ' + key('e')),
     'twolines': lambda: session + member('eve', user_key=key('e') + '\n' + key('f')),
     'names': lambda: session + frame(18, struct.pack('<QQBH', 1, 1, 1, 300) + string('x') * 300 + struct.pack('<H', 0)),
+    'mask': lambda: b'attach 1 n2\n' + hello('n3'),
     'forgotten': lambda: b'attach 1 gone\n' + hello('gone'),
     'flood': lambda: session + b''.join(member('m%d' % i, user_key=key('m%d/' % i, 20)) for i in range(1200)),
 }[what]()
@@ -161,6 +165,7 @@ counted() { # MORE THAN
 }
 attack() { # WHAT ID NAME PATTERN: refused, logged, counted
 	local what=$1 id=$2 name=$3 pattern=$4 was n
+	attacks=$((attacks + 1))
 	was=$(errors)
 	python3 "$T/talk.py" "$sock" "$what" "$id" "$T/lab/n1/keys" >"$T/talk.out" 2>&1
 	n=1
@@ -184,6 +189,7 @@ attack address "$good" "an address that is an option" 'join.refused its address 
 attack user "$good" "a user that is an option" 'join.refused its user is not a login name'
 attack long "$good" "a frame without end" 'join.refused a frame that is too long'
 attack garbage "$good" "garbage" 'join.refused a message that makes no sense'
+attack guess x "the number of no invitation" 'join.refused the invitation was used already, or has expired.*invite=0123456789abcdef'
 attack hello "$good" "a session with the key of an invitation" 'join.refused that is not what a newcomer says'
 was=$(lines 'attach.refused not an invitation')
 python3 "$T/talk.py" "$sock" newline x
@@ -217,7 +223,32 @@ attack gossipaddress x "an address with a blank" 'peer.closed.*MEMBER'
 attack options x "a key with a command" 'peer.closed.*MEMBER'
 attack twolines x "a key of two lines" 'peer.closed.*MEMBER'
 attack names x "more names than there may be members" 'peer.closed.*TABLE'
+attack mask x "one member that says it is another" 'peer.closed.*peer=n2.*by="?this node'
 attack forgotten x "one that is no member" 'attach.refused.*not a member.*peer=gone'
+as_member() { # with the key of a member
+	timeout 20 ssh -F none -T -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -i "$T/lab/n2/state/id_ed25519" -p "$port" "$(id -un)@127.0.0.1" "$@" </dev/null
+}
+attacks=$((attacks + 1))
+as_member touch "$T/run" >/dev/null 2>&1
+check "the key of a member runs no command" test ! -e "$T/run"
+refused "it forwards nothing" "." as_member -N -o ExitOnForwardFailure=yes -R 0:127.0.0.1:1
+
+# --- somebody else answers where a member was ---
+host=$T/lab/n3/state/ssh_host_ed25519_key
+touch "$T/lab/cut/n3-n1" # or n3 would dial
+mkdir "$T/host"
+mv "$host" "$host.pub" "$T/host/"
+ssh-keygen -q -t ed25519 -N '' -C '' -f "$host"
+"$lab" stop "$T/lab" n3 sshd
+"$lab" start "$T/lab" n3 sshd
+attacks=$((attacks + 1))
+check_soon "another host key: not talked to" grep -q 'peer.unreachable its host key is not the pinned one.*peer=n3' "$log"
+check "and counted" bash -c "'$build/mimeo' -c '$T/lab/n1/mimeo.conf' errors --json | jq -es 'flatten | map(select(.reason == \"hostkey\" and .peer == \"n3\")) | length > 0'"
+mv "$T/host/ssh_host_ed25519_key" "$T/host/ssh_host_ed25519_key.pub" "$T/lab/n3/state/"
+"$lab" stop "$T/lab" n3 sshd
+"$lab" start "$T/lab" n3 sshd
+rm "$T/lab/cut/n3-n1"
+
 check "nobody was let in" test "$(members)" = "$before"
 check "nothing was written that sshd would take for a command" bash -c "! grep -v -E '^restrict,(expiry-time=\"[0-9]{14}Z\",)?command=\"[^\"]+/attach --(peer|invite) [a-z0-9-]+ --socket [^\" ]+\" ssh-ed25519 [A-Za-z0-9+/=]+ mimeo:[a-z0-9-]+\$' '$T/lab/n1/state/authorized_keys'"
 
@@ -233,4 +264,5 @@ attack flood x "a thousand members at once" 'member.refused there are as many me
 check "there are no more than may be" bash -c "[ \$('$build/mimeo' -c '$T/lab/n1/mimeo.conf' authorize --list | wc -l) -le 257 ]"
 echo still >"$(media n3)/still"
 check_soon "those who are there work on" test -s "$(media n1)/still"
+check "these were $attacks attacks" test "$attacks" -ge 20
 done_testing

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Network namespaces as real hosts: two sites of two nodes with one link between them, which is cut without a word.
+# SPLIT_S: for so long both sites go on writing meanwhile (4 seconds; make torture: 300).
 # shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq ssh-keygen ip
@@ -99,6 +100,24 @@ echo "from the other one" >"$(media n3)/both"
 mkdir "$(media n1)/dir" "$(media n3)/dir"
 echo a >"$(media n1)/dir/a"
 echo b >"$(media n3)/dir/b"
+# Every round: a new file, an edit, a rename and a delete at each node, and one path that both sites write.
+clashes=0
+until=$((SECONDS + ${SPLIT_S:-4}))
+while [ "$SECONDS" -lt "$until" ] || [ "$clashes" = 0 ]; do
+	clashes=$((clashes + 1))
+	for i in 1 2 3 4; do
+		dir=$(media "n$i")/of-$i
+		mkdir -p "$dir"
+		head -c $((clashes % 50 * 997)) /dev/urandom >"$dir/new-$clashes"
+		echo "$clashes" >>"$dir/log"
+		[ "$clashes" -lt 3 ] || mv "$dir/new-$((clashes - 2))" "$dir/old-$((clashes - 2))"
+		[ "$clashes" -lt 9 ] || rm "$dir/old-$((clashes - 8))"
+	done
+	echo "first site, $clashes" >"$(media n2)/clash-$clashes"
+	echo "other site, $clashes" >"$(media n4)/clash-$clashes"
+	sleep 0.2
+done
+echo "# both sites wrote $clashes rounds"
 check_soon "each site goes on by itself" test -e "$(media n2)/one-20" -a -e "$(media n3)/four-20"
 check_soon "and is one with itself" grep -q first "$(media n1)/both"
 check_soon "so is the other" grep -q other "$(media n4)/both"
@@ -112,8 +131,10 @@ check_soon "in sync again" in_sync n1 n2 n3 n4
 check "the trees are the same" same_trees n1 n2 n3 n4
 check "the digests too" same_digests n1 n2 n3 n4
 for i in 1 2 3 4; do
-	check "the conflict is listed once on n$i" test "$(conflicts "n$i")" = 1
+	check "each of $((clashes + 1)) conflicts is listed once on n$i" test "$(conflicts "n$i")" = $((clashes + 1))
+	check "of as many paths" test "$(mimeo "n$i" conflicts --json | jq -r '.[].path' | sort -u | wc -l)" = $((clashes + 1))
 done
+check "what was written on either side is there" test "$(find "$(media n1)" -name 'new-*' -o -name 'old-*' | wc -l)" = "$(for i in 1 2 3 4; do find "$(media "n$i")/of-$i" -name 'new-*' -o -name 'old-*'; done | wc -l)"
 
 # --- one way only: what n1 sends to n3 goes nowhere ---
 ip -n "$ns-1" route add blackhole 10.109.105.3/32

@@ -118,6 +118,15 @@ has_seen(const struct spot *s, const uint8_t *hash)
 	return false;
 }
 
+static void
+remember(struct spot *s, const uint8_t *hash)
+{
+	if (has_seen(s, hash))
+		return;
+	s->seen = grow(s->seen, s->nseen + 1, sizeof(*s->seen));
+	memcpy(s->seen[s->nseen++].hash, hash, HASH_BYTES);
+}
+
 void
 ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
 {
@@ -126,10 +135,7 @@ ledger_seen(struct ledger *l, const struct host *h, const char *path, const stru
 
 	if (hash_of(i->data.data, i->data.len, hash) < 0)
 		abort();
-	if (has_seen(s, hash))
-		return;
-	s->seen = grow(s->seen, s->nseen + 1, sizeof(*s->seen));
-	memcpy(s->seen[s->nseen++].hash, hash, HASH_BYTES);
+	remember(s, hash);
 }
 
 /* ---- what is logged ---- */
@@ -201,6 +207,16 @@ read_known(struct ledger *l, struct host *h, const struct record *r)
 		sim_fail(l->s, "%s: %s is not what was logged", h->name, show(r));
 }
 
+/* It was here, even if the clock jumps a year now and the store lets go of it. */
+static void
+read_kept(struct ledger *l, struct host *h, struct dot dot)
+{
+	const struct logged *o = find(l, dot);
+
+	if (o != NULL && kept_here(h, o->r))
+		remember(spot(l, h, (const char *)o->r->path, o->r->path_len), o->r->hash);
+}
+
 static void
 read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 {
@@ -216,6 +232,8 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		read_record(l, h, &e.rec);
 	else if (e.type == ENTRY_KNOWN)
 		read_known(l, h, &e.rec);
+	else if (e.type == ENTRY_KEPT)
+		read_kept(l, h, e.dot);
 	entry_clear(&e);
 }
 
