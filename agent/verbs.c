@@ -74,19 +74,27 @@ verb_note(struct request *q, const char *fmt, ...)
 }
 
 void
-verb_time(struct json *j, const char *key, uint64_t wall_ms)
+verb_time_text(uint64_t wall_ms, char out[VERB_TIME_BYTES])
 {
 	time_t sec = (time_t)(wall_ms / 1000);
 	struct tm tm;
-	char text[40], whole[32];
+	char whole[32];
+
+	gmtime_r(&sec, &tm);
+	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out, VERB_TIME_BYTES, "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
+}
+
+void
+verb_time(struct json *j, const char *key, uint64_t wall_ms)
+{
+	char text[VERB_TIME_BYTES];
 
 	if (wall_ms == 0) {
 		json_null(j, key);
 		return;
 	}
-	gmtime_r(&sec, &tm);
-	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
+	verb_time_text(wall_ms, text);
 	json_str(j, key, text);
 }
 
@@ -101,6 +109,7 @@ verb_clear(struct request *q)
 {
 	if (q->cursor_begun)
 		index_cursor_end(q->node->index, &q->cursor);
+	verb_rewind_clear(q);
 	restore_free(q->restore);
 	keepers_free(q->keepers);
 	dotset_free(&q->target);
@@ -407,6 +416,7 @@ static const struct verb verbs[] = {
 	{"errors", true, verb_errors},        {"whohas", true, verb_whohas},
 	{"explain", true, verb_explain},      {"shown", true, verb_shown},
 	{"conflicts", true, verb_conflicts},  {"trash", true, verb_trash},
+	{"restore", false, verb_restore},     {"undo", false, verb_undo},
 	{"pause", false, verb_pause},         {"resume", false, verb_resume},
 	{"scrub", false, verb_scrub},         {"reload", false, verb_reload},
 	{"authorize", false, verb_authorize}, {"invite", false, verb_invite},

@@ -18,6 +18,15 @@ struct command {
 /* Prints "mimeo: text" on standard error and returns the code. */
 int cmd_fail(int code, const char *fmt, ...) PRINTF(2, 3);
 
+/*
+ * A TIME as people write it, to wall ms in digits: "2026-01-02 03:04[:05[.678]]" or with T instead
+ * of the space (local time; with Z behind it UTC), "2026-01-02", seconds since 1970, or a duration
+ * such as 90m: so long ago. last: of a second without a fraction the last millisecond, else the
+ * first. False: not a time.
+ */
+#define CMD_TIME_BYTES 32
+bool cmd_time(const char *text, bool last, char out[CMD_TIME_BYTES]);
+
 /* ask.c: sends words to the agent; row is called for each JSON row (terminated text). Returns the
  * agent's exit code; CONTROL_NO_AGENT if nobody listens. Its message goes to standard error, or to
  * standard output with code 0. */
