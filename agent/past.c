@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What paths were: versions are gathered, some are taken away, what wins of the rest is the past. */
+/* What paths were: versions are gathered, some are taken away, what wins of the rest is the past.
+ */
 #include "config.h"
 
 #include "agent/past.h"
@@ -15,7 +16,7 @@
 #include "proto/hlc.h"
 #include "proto/walscan.h"
 
-#define LOG_FILES 2 /* this generation and the one before it */
+#define LOG_FILES 2   /* this generation and the one before it */
 #define CREATED_AT 40 /* in the header (proto/WAL.md) */
 
 struct version {
@@ -86,8 +87,7 @@ place_match(const void *item, const void *key)
 	const struct place *place = item;
 	const struct record *r = key;
 
-	return place->pub.len == r->path_len &&
-	       memcmp(place->pub.path, r->path, r->path_len) == 0;
+	return place->pub.len == r->path_len && memcmp(place->pub.path, r->path, r->path_len) == 0;
 }
 
 static struct place *
@@ -394,8 +394,8 @@ first_taken(const struct past *p, const struct place *place, struct vv *left)
 
 	for (const struct version *v = place->versions; e == 0 && v != NULL; v = v->next)
 		if (taken_away(p, v->r))
-			e = vv_add(left, (struct dot){v->r->dot.origin,
-						      DOT_SEQ_MAX + 1 - v->r->dot.seq});
+			e = vv_add(left,
+				   (struct dot){v->r->dot.origin, DOT_SEQ_MAX + 1 - v->r->dot.seq});
 	return e;
 }
 
@@ -409,8 +409,7 @@ explained(const struct past *p, const struct place *place, const struct vv *seen
 		for (uint32_t i = 0; i < v->r->ctx.n; i++) {
 			struct dot d = v->r->ctx.e[i];
 
-			if (!vv_covers(seen, d) &&
-			    DOT_SEQ_MAX + 1 - d.seq > vv_get(left, d.origin))
+			if (!vv_covers(seen, d) && DOT_SEQ_MAX + 1 - d.seq > vv_get(left, d.origin))
 				return false;
 		}
 	}

@@ -19,14 +19,14 @@
  * away too.
  */
 #define PAST_BYTES_MAX (256ull * 1024 * 1024) /* of versions; then past_step is -E2BIG */
-#define PAST_STEP_BYTES (1u << 20)	      /* of the log, in one step */
-#define PAST_STEP_RECORDS 20000		      /* of the index, in one step */
+#define PAST_STEP_BYTES (1u << 20)            /* of the log, in one step */
+#define PAST_STEP_RECORDS 20000               /* of the index, in one step */
 
 struct past_want {
 	uint64_t time_ms; /* wall clock; the last millisecond that counts, or with node the first */
 	const char *node; /* NULL: whoever wrote it */
 	const char *const *paths; /* they and what is below them; terminated */
-	size_t npaths;		  /* 0: everything */
+	size_t npaths;            /* 0: everything */
 };
 
 struct past;

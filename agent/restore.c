@@ -21,7 +21,7 @@ struct restore {
 	struct node *n;
 	const struct keepers *all;
 	const struct keepers_found *found; /* NULL: nobody in particular keeps it */
-	struct record *rec; /* what is put back; rec->path is where it came from */
+	struct record *rec;                /* what is put back; rec->path is where it came from */
 	char *path;
 	size_t len;
 	struct fetch_job fetch;
@@ -294,7 +294,8 @@ restore_free(struct restore *r)
 	if (r->fetching)
 		fetch_stop(r->n->fetch, &r->fetch);
 	if (r->ours && r->stage[0] != '\0')
-		(void)!tree_stage_unlink(r->n->tree, r->stage); /* nothing, or what did not get far */
+		(void)!tree_stage_unlink(r->n->tree,
+					 r->stage); /* nothing, or what did not get far */
 	record_free(r->rec);
 	free(r->path);
 	free(r);

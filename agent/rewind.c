@@ -13,7 +13,19 @@
 #include "agent/task.h"
 #include "proto/path.h"
 
-enum phase { READ, ASK, PLAN, DIRS, FILES, DELETES, EMPTY_DIRS, SETTLE, DIRS_AGAIN, FILES_AGAIN, OVER };
+enum phase {
+	READ,
+	ASK,
+	PLAN,
+	DIRS,
+	FILES,
+	DELETES,
+	EMPTY_DIRS,
+	SETTLE,
+	DIRS_AGAIN,
+	FILES_AGAIN,
+	OVER
+};
 
 /* A kept version by its content. */
 struct source {
@@ -411,8 +423,8 @@ do_delete(struct rewind *r, struct rewind_item *it)
 static void
 do_empty_dir(struct rewind *r, struct rewind_item *it)
 {
-	bool way = it->act == REWIND_RESTORE && it->kind == KIND_DIR &&
-		   it->state == REWIND_DEFERRED;
+	bool way =
+		it->act == REWIND_RESTORE && it->kind == KIND_DIR && it->state == REWIND_DEFERRED;
 	int e;
 
 	if (!way && (it->act != REWIND_RMDIR || it->state != REWIND_PLANNED))

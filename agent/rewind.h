@@ -20,7 +20,7 @@
 enum rewind_act {
 	REWIND_NOTHING,
 	REWIND_RESTORE, /* the content or the mode of a file or symlink */
-	REWIND_DELETE,	/* a file or symlink */
+	REWIND_DELETE,  /* a file or symlink */
 	REWIND_MKDIR,
 	REWIND_RMDIR,
 	REWIND_MODE, /* of a directory */
@@ -31,7 +31,7 @@ enum rewind_state {
 	REWIND_DEFERRED, /* tried once; again when the rest is done */
 	REWIND_RUNNING,
 	REWIND_DONE,
-	REWIND_LEFT,	/* on purpose */
+	REWIND_LEFT,    /* on purpose */
 	REWIND_UNKNOWN, /* what was there, or its content, cannot be found */
 	REWIND_FAILED,
 };
@@ -42,7 +42,7 @@ struct rewind_item {
 	enum rewind_act act;
 	enum rewind_state state;
 	const struct record *was; /* NULL: nothing */
-	const char *reason;	  /* for people, of LEFT, UNKNOWN, FAILED */
+	const char *reason;       /* for people, of LEFT, UNKNOWN, FAILED */
 	/* rewind.c's */
 	uint8_t kind; /* what the path shows now, enum record_kind */
 	struct dot shown;

@@ -24,7 +24,8 @@ struct rewinding {
 
 /* ---- the words ---- */
 
-/* Takes "--at MS" or "--since MS", "--origin NODE", "--dry-run" and paths; false: something else. */
+/* Takes "--at MS" or "--since MS", "--origin NODE", "--dry-run" and paths; false: something else.
+ */
 static bool
 parse(struct request *q, struct rewinding *w, const char *time)
 {
@@ -87,7 +88,7 @@ static const char *
 act_name(enum rewind_act act)
 {
 	static const char *const names[] = {"nothing", "restore", "delete",
-					    "mkdir",   "rmdir",	  "mode"};
+					    "mkdir",   "rmdir",   "mode"};
 
 	return names[act];
 }
@@ -105,8 +106,7 @@ static void
 row(struct request *q, const struct rewind_item *it)
 {
 	const struct record *was = it->was;
-	const struct origin *o =
-		was != NULL ? index_origin(q->node->index, was->dot.origin) : NULL;
+	const struct origin *o = was != NULL ? index_origin(q->node->index, was->dot.origin) : NULL;
 	char hash[HASH_HEX_BYTES];
 	struct json j;
 

@@ -31,7 +31,7 @@ struct request {
 	struct keepers *keepers;
 	struct restore *restore;
 	struct rewinding *rewinding; /* verb_rewind.c's */
-	bool busy;		     /* it has more to do in the next turn, which comes at once */
+	bool busy;                   /* it has more to do in the next turn, which comes at once */
 };
 
 struct verb {

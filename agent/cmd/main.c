@@ -266,9 +266,9 @@ static int
 rewind_verb(struct command *c, const char *verb, const char *option, bool last)
 {
 	static const struct table_column columns[] = {
-		{"act", "ACT", COL_TEXT},	{"state", "STATE", COL_TEXT},
+		{"act", "ACT", COL_TEXT},         {"state", "STATE", COL_TEXT},
 		{"time", "VERSION OF", COL_TIME}, {"node", "BY", COL_TEXT},
-		{"size", "SIZE", COL_BYTES},	{"path", "PATH", COL_TEXT},
+		{"size", "SIZE", COL_BYTES},      {"path", "PATH", COL_TEXT},
 		{"reason", "REASON", COL_TEXT}};
 	char ms[CMD_TIME_BYTES];
 
