@@ -226,6 +226,27 @@ verb_pending(struct request *q)
 	verb_end(q, CONTROL_OK, "%s", "");
 }
 
+#define TOP_ROWS_MAX 100
+
+/* For a live view, so nothing is asked of the watcher, which would write to the log. */
+static void
+verb_top(struct request *q)
+{
+	size_t looked = 0, n = 0;
+	struct json j;
+
+	json_init(&j);
+	verb_status_json(q->node, true, &j);
+	verb_row(q, &j);
+	for (const struct pathent *e = index_todo_first(q->node->index);
+	     e != NULL && looked < PENDING_ROWS_MAX && n < TOP_ROWS_MAX; e = e->todo_next, looked++)
+		if (apply_explain(q->node->apply, e).fetch != NULL) {
+			pending_row(q, e);
+			n++;
+		}
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
 static void
 verb_errors(struct request *q)
 {
@@ -410,18 +431,31 @@ verb_reload(struct request *q)
 /* ---- the table ---- */
 
 static const struct verb verbs[] = {
-	{"status", true, verb_status},        {"wait", true, verb_wait},
-	{"peers", true, verb_peers},          {"log", true, verb_log},
-	{"history", true, verb_history},      {"pending", true, verb_pending},
-	{"errors", true, verb_errors},        {"whohas", true, verb_whohas},
-	{"explain", true, verb_explain},      {"shown", true, verb_shown},
-	{"conflicts", true, verb_conflicts},  {"trash", true, verb_trash},
-	{"restore", false, verb_restore},     {"undo", false, verb_undo},
-	{"pause", false, verb_pause},         {"resume", false, verb_resume},
-	{"scrub", false, verb_scrub},         {"reload", false, verb_reload},
-	{"authorize", false, verb_authorize}, {"invite", false, verb_invite},
-	{"adopt", false, verb_adopt},         {"forget", false, verb_forget},
-	{"leave", false, verb_leave},         {"authorized-keys", false, verb_authorized_keys},
+	{"status", true, verb_status},
+	{"wait", true, verb_wait},
+	{"peers", true, verb_peers},
+	{"log", true, verb_log},
+	{"history", true, verb_history},
+	{"pending", true, verb_pending},
+	{"errors", true, verb_errors},
+	{"whohas", true, verb_whohas},
+	{"explain", true, verb_explain},
+	{"shown", true, verb_shown},
+	{"conflicts", true, verb_conflicts},
+	{"trash", true, verb_trash},
+	{"restore", false, verb_restore},
+	{"undo", false, verb_undo},
+	{"top", true, verb_top},
+	{"pause", false, verb_pause},
+	{"resume", false, verb_resume},
+	{"scrub", false, verb_scrub},
+	{"reload", false, verb_reload},
+	{"authorize", false, verb_authorize},
+	{"invite", false, verb_invite},
+	{"adopt", false, verb_adopt},
+	{"forget", false, verb_forget},
+	{"leave", false, verb_leave},
+	{"authorized-keys", false, verb_authorized_keys},
 };
 
 const struct verb *

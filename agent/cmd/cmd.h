@@ -11,7 +11,8 @@ struct command {
 	struct settings *conf; /* NULL for verbs that need none */
 	char **args;           /* behind the verb */
 	int nargs;
-	bool json, quiet;
+	bool json;
+	bool quiet; /* what fails is not said */
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
 };
 
@@ -52,6 +53,29 @@ bool table_shown(const char *json, size_t len, char **path, size_t *path_len, ch
 /* The text under a key of a row, or "", cut to fit. */
 void table_field(const char *json, size_t len, const char *key, char *out, size_t size);
 
+/* "1234567", "1206K", "97G". */
+void table_bytes(uint64_t bytes, char *out, size_t size);
+/* What `top` shows, out of its rows: the first is the object of `status`. Texts are cut to fit, and
+ * safe to print. */
+#define TABLE_PATH_BYTES 400
+struct table_node {
+	char name[64], state[16], halted[256];
+	uint64_t files, bytes, pending, held, conflicts, errors;
+};
+struct table_peer {
+	char name[64], state[16];
+	bool connected;
+	uint64_t pending, in, out, rtt_ms;
+	double lag;
+};
+struct table_transfer {
+	char path[TABLE_PATH_BYTES], from[64], state[16];
+	uint64_t have, size;
+};
+bool table_node(const char *json, size_t len, struct table_node *out); /* false: not one */
+size_t table_peers(const char *json, size_t len, struct table_peer *out, size_t max); /* of it */
+bool table_transfer(const char *json, size_t len, struct table_transfer *out);
+
 /* invite.c: an ed25519 key pair at path and path.pub. 0, or the code after printing why not. */
 int cmd_keygen(const char *path, const char *comment);
 /* A directory of this user's alone below the state directory, for keys that live a moment: key,
@@ -89,5 +113,6 @@ int cmd_authorize(struct command *c);
 int cmd_authorized_keys(struct command *c);
 int cmd_key(struct command *c);
 int cmd_verify(struct command *c);
+int cmd_top(struct command *c);
 
 #endif

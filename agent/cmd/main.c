@@ -429,6 +429,7 @@ static const struct verb_row rows[] = {
 	{"pause", "", "fetch and apply stop, logging goes on", "mimeo pause", true, cmd_pause},
 	{"resume", "[--accept-deletes]", "they go on; held deletes too, if accepted",
 	 "mimeo resume", true, cmd_resume},
+	{"top", "", "members and transfers, live; q ends", "mimeo top", true, cmd_top},
 	{"reload", "", "both daemons read the configuration again", "mimeo reload", true,
 	 cmd_reload},
 };

@@ -20,11 +20,11 @@ struct table {
 	char **cells;
 };
 
-static void
-human_bytes(json_int_t v, char *out, size_t size)
+void
+table_bytes(uint64_t bytes, char *out, size_t size)
 {
 	static const char units[] = " KMGTP";
-	double d = (double)v;
+	double d = (double)bytes;
 	unsigned u = 0;
 
 	while (d >= 10000 && u < 5) {
@@ -32,6 +32,12 @@ human_bytes(json_int_t v, char *out, size_t size)
 		u++;
 	}
 	snprintf(out, size, u == 0 ? "%.0f" : "%.0f%c", d, units[u]);
+}
+
+static void
+human_bytes(json_int_t v, char *out, size_t size)
+{
+	table_bytes(v > 0 ? (uint64_t)v : 0, out, size);
 }
 
 /* Names, one after the other. */
@@ -221,6 +227,82 @@ table_status(const char *json, size_t len)
 		putchar('\n');
 	table_print(t);
 	json_decref(o);
+}
+
+static uint64_t
+count(const json_t *o, const char *key)
+{
+	long long v = number(o, key);
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static void
+copy(const json_t *o, const char *key, char *out, size_t size)
+{
+	escape_print(out, size, string(o, key), strlen(string(o, key)));
+}
+
+bool
+table_node(const char *json, size_t len, struct table_node *out)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	bool good = json_is_array(json_object_get(o, "peers"));
+
+	copy(o, "node", out->name, sizeof(out->name));
+	copy(o, "state", out->state, sizeof(out->state));
+	copy(o, "halted", out->halted, sizeof(out->halted));
+	out->files = count(o, "files");
+	out->bytes = count(o, "bytes");
+	out->pending = count(o, "pending");
+	out->held = count(o, "held");
+	out->conflicts = count(o, "conflicts");
+	out->errors = count(o, "errors");
+	json_decref(o);
+	return good;
+}
+
+size_t
+table_peers(const char *json, size_t len, struct table_peer *out, size_t max)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	const json_t *peers = json_object_get(o, "peers");
+	size_t n = json_array_size(peers);
+
+	for (size_t i = 0; i < n && i < max; i++) {
+		const json_t *p = json_array_get(peers, i);
+
+		copy(p, "name", out[i].name, sizeof(out[i].name));
+		copy(p, "state", out[i].state, sizeof(out[i].state));
+		out[i].connected = json_is_true(json_object_get(p, "connected"));
+		out[i].pending = count(p, "pending");
+		out[i].in = count(p, "bytes_in");
+		out[i].out = count(p, "bytes_out");
+		out[i].rtt_ms = count(p, "rtt_ms");
+		out[i].lag = json_number_value(json_object_get(p, "lag_seconds"));
+	}
+	json_decref(o);
+	return n < max ? n : max;
+}
+
+bool
+table_transfer(const char *json, size_t len, struct table_transfer *out)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	const json_t *path = field(o, "path");
+	bool good = path != NULL && json_object_get(o, "have") != NULL;
+
+	if (good) {
+		escape_print(out->path, sizeof(out->path), json_string_value(path),
+			     json_string_length(path));
+		copy(o, "from", out->from, sizeof(out->from));
+		copy(o, "state", out->state, sizeof(out->state));
+		out->have = count(o, "have");
+		out->size = count(o, "size");
+		out->have = out->have < out->size ? out->have : out->size;
+	}
+	json_decref(o);
+	return good;
 }
 
 static size_t
