@@ -531,6 +531,16 @@ rewind_at(const struct rewind *r, size_t i)
 	return i < r->nitems ? &r->item[i] : NULL;
 }
 
+bool
+rewind_progress(const struct rewind *r, uint64_t *done, uint64_t *total)
+{
+	*total = r->nitems;
+	*done = 0;
+	for (size_t i = 0; i < r->nitems; i++)
+		*done += r->item[i].state >= REWIND_DONE;
+	return r->phase > PLAN;
+}
+
 uint64_t
 rewind_begins(const struct rewind *r)
 {

@@ -68,6 +68,8 @@ void rewind_free(struct rewind *r); /* stops it where it is; NULL is fine */
 NODISCARD int rewind_turn(struct rewind *r);
 /* Once done, or in case of `dry` planned: by path. NULL: no more. */
 const struct rewind_item *rewind_at(const struct rewind *r, size_t i);
+/* How many of how many; false: that is not known yet. */
+bool rewind_progress(const struct rewind *r, uint64_t *done, uint64_t *total);
 /* Wall ms from which on the log of this node knows everything that it learnt of. */
 uint64_t rewind_begins(const struct rewind *r);
 /* Who did not say what it keeps: as keepers_silent, but of question *k. */

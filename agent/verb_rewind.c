@@ -18,7 +18,7 @@ struct rewinding {
 	struct rewind_want want;
 	const char *paths[CONTROL_WORDS_MAX];
 	struct rewind *rewind;
-	bool over, noted;
+	bool over, noted, progress;
 	size_t counts[REWIND_FAILED + 1]; /* by state */
 };
 
@@ -34,6 +34,8 @@ parse(struct request *q, struct rewinding *w, const char *time)
 
 		if (strcmp(word, "--dry-run") == 0)
 			w->want.dry = true;
+		else if (strcmp(word, "--progress") == 0)
+			w->progress = true;
 		else if (strcmp(word, time) == 0 && i + 1 < q->nwords)
 			w->want.past.time_ms = strtoull(q->words[++i], NULL, 10);
 		else if (strcmp(word, "--origin") == 0 && i + 1 < q->nwords)
@@ -207,11 +209,14 @@ problem(int e)
 static void
 turn(struct request *q, struct rewinding *w)
 {
+	uint64_t done, total;
 	int e = w->rewind == NULL ? rewind_new(q->node, &w->want, &w->rewind) : 0;
 
 	if (e == 0 && !w->over)
 		e = rewind_turn(w->rewind);
 	q->busy = e == 1;
+	if (w->progress && e > 0 && rewind_progress(w->rewind, &done, &total))
+		verb_progress(q, done, total);
 	if (e < 0)
 		verb_end(q, e == -EINVAL ? CONTROL_USAGE : CONTROL_FAILED, "%s", problem(e));
 	else if (e == 0)

@@ -73,6 +73,23 @@ verb_note(struct request *q, const char *fmt, ...)
 	frame(q, CONTROL_NOTE, text, strlen(text));
 }
 
+#define PROGRESS_MS 200
+
+void
+verb_progress(struct request *q, uint64_t done, uint64_t total)
+{
+	struct buf b = {0};
+
+	if (q->node->now_ms - q->progress_ms < PROGRESS_MS || verb_full(q))
+		return;
+	q->progress_ms = q->node->now_ms;
+	buf_put_u64(&b, done);
+	buf_put_u64(&b, total);
+	if (!b.failed)
+		frame(q, CONTROL_PROGRESS, b.data, b.len);
+	buf_free(&b);
+}
+
 void
 verb_time_text(uint64_t wall_ms, char out[VERB_TIME_BYTES])
 {

@@ -31,6 +31,7 @@ struct request {
 	struct keepers *keepers;
 	struct restore *restore;
 	struct rewinding *rewinding; /* verb_rewind.c's */
+	uint64_t progress_ms;        /* when it was last told how far it is */
 	bool busy;                   /* it has more to do in the next turn, which comes at once */
 };
 
@@ -51,6 +52,8 @@ void verb_row(struct request *q, struct json *j); /* sends the object and frees 
 void verb_end(struct request *q, int code, const char *fmt, ...) PRINTF(3, 4);
 /* Something to be said on standard error beside the answer. */
 void verb_note(struct request *q, const char *fmt, ...) PRINTF(2, 3);
+/* How far it is, a few times a second; to be called only if the client said --progress. */
+void verb_progress(struct request *q, uint64_t done, uint64_t total);
 /* "2026-01-02T03:04:05.678Z". */
 #define VERB_TIME_BYTES 40
 void verb_time_text(uint64_t wall_ms, char out[VERB_TIME_BYTES]);

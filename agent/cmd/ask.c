@@ -3,8 +3,10 @@
 #include "config.h"
 
 #include "agent/cmd/cmd.h"
+#include "agent/cmd/progress.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,13 +107,33 @@ finish(const struct command *c, const char *frame, size_t len)
 	return code;
 }
 
+/* What waits meanwhile has a turn now and then. */
+static void
+await(struct command *c, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	while (c->idle != NULL && poll(&p, 1, CMD_IDLE_MS) == 0)
+		c->idle(c, c->idle_arg);
+}
+
+static void
+show_progress(const struct command *c, const char *frame, size_t len)
+{
+	struct cur at = cur_of(frame, len);
+	uint64_t done = cur_u64(&at), total = cur_u64(&at);
+
+	if (cur_done(&at))
+		progress_at(c->progress, done, total);
+}
+
 static int
-read_answer(const struct command *c, int fd, void (*row)(void *arg, const char *json, size_t len),
+read_answer(struct command *c, int fd, void (*row)(void *arg, const char *json, size_t len),
 	    void *arg)
 {
 	uint8_t head[5];
 
-	while (read_all(fd, head, sizeof(head))) {
+	for (await(c, fd); read_all(fd, head, sizeof(head)); await(c, fd)) {
 		uint32_t len = bytes_get_u32(head + 1);
 		char *frame = len <= FRAME_MAX ? malloc((size_t)len + 1) : NULL;
 		int code = -1;
@@ -121,6 +143,10 @@ read_answer(const struct command *c, int fd, void (*row)(void *arg, const char *
 			break;
 		}
 		frame[len] = '\0';
+		if (head[0] == CONTROL_PROGRESS)
+			show_progress(c, frame, len);
+		else
+			progress_hide(c->progress);
 		if (head[0] == CONTROL_ROW)
 			row(arg, frame, len);
 		else if (head[0] == CONTROL_NOTE && !c->quiet)

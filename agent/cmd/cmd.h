@@ -6,13 +6,19 @@
 #include "agent/control.h"
 #include "conf/settings.h"
 
+#define CMD_IDLE_MS 250
+
+struct progress;
 struct command {
 	const char *file;      /* the configuration */
 	struct settings *conf; /* NULL for verbs that need none */
 	char **args;           /* behind the verb */
 	int nargs;
 	bool json;
-	bool quiet; /* what fails is not said */
+	bool quiet;                /* what fails is not said */
+	struct progress *progress; /* of the question under way, if it tells how far it is */
+	void (*idle)(struct command *c, void *arg); /* CMD_IDLE_MS long the agent said nothing */
+	void *idle_arg;
 	char err[4096 + SETTINGS_ERROR_BYTES_MAX];
 };
 
@@ -40,12 +46,13 @@ struct table;
 struct table_column {
 	const char *key; /* of the row */
 	const char *title;
-	enum { COL_TEXT, COL_BYTES, COL_HASH, COL_TIME } kind;
+	enum { COL_TEXT, COL_BYTES, COL_HASH, COL_TIME, COL_STATE } kind;
 };
 struct table *table_new(const struct table_column *columns, size_t n);
 void table_row(void *table, const char *json, size_t len);
-void table_print(struct table *t);               /* and frees it */
-void table_status(const char *json, size_t len); /* the one object of `status`, for people */
+void table_print(struct table *t); /* and frees it */
+/* The one object of `status`, for people: in colour on a terminal, unless NO_COLOR is set. */
+void table_status(const char *json, size_t len);
 /* Reads path, hash and size of a row of `shown`. false: not one. path is malloc'ed. */
 bool table_shown(const char *json, size_t len, char **path, size_t *path_len, char hash[65],
 		 uint64_t *size);
@@ -65,7 +72,7 @@ struct table_node {
 struct table_peer {
 	char name[64], state[16];
 	bool connected;
-	uint64_t pending, in, out, rtt_ms;
+	uint64_t pending, pending_bytes, in, out, rtt_ms;
 	double lag;
 };
 struct table_transfer {

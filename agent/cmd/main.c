@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/cmd/cmd.h"
+#include "agent/cmd/progress.h"
 #include "conf/clock.h"
 
 #define WORDS_MAX 200
@@ -107,7 +108,7 @@ cmd_peers(struct command *c)
 {
 	static const struct table_column columns[] = {{"name", "NAME", COL_TEXT},
 						      {"address", "ADDRESS", COL_TEXT},
-						      {"state", "STATE", COL_TEXT},
+						      {"state", "STATE", COL_STATE},
 						      {"last_contact", "LAST CONTACT", COL_TIME},
 						      {"rtt_ms", "RTT ms", COL_TEXT},
 						      {"pending", "LACKS", COL_TEXT},
@@ -261,6 +262,27 @@ cmd_trash(struct command *c)
 	return ask(c, "trash", version_columns, ARRAY_LEN(version_columns), true);
 }
 
+/* On a terminal the agent is asked to say how far it is. */
+static int
+ask_with_progress(struct command *c, const char *verb, const struct table_column *columns,
+		  size_t ncolumns)
+{
+	char **args = calloc((size_t)c->nargs + 1, sizeof(char *));
+	int code;
+
+	if (args == NULL)
+		return cmd_fail(CONTROL_FAILED, "out of memory");
+	memcpy(args, c->args, (size_t)c->nargs * sizeof(char *));
+	c->args = args;
+	c->progress = progress_new(verb, false);
+	if (c->progress != NULL)
+		args[c->nargs++] = (char *)(uintptr_t) "--progress";
+	code = ask(c, verb, columns, ncolumns, true);
+	progress_free(c->progress);
+	free(args);
+	return code;
+}
+
 /* option: the one that takes the time; last: of a second that is named, the end counts. */
 static int
 rewind_verb(struct command *c, const char *verb, const char *option, bool last)
@@ -280,7 +302,7 @@ rewind_verb(struct command *c, const char *verb, const char *option, bool last)
 						c->args[i + 1]);
 			c->args[++i] = ms;
 		}
-	return ask(c, verb, columns, ARRAY_LEN(columns), true);
+	return ask_with_progress(c, verb, columns, ARRAY_LEN(columns));
 }
 
 static int
@@ -293,6 +315,65 @@ static int
 cmd_undo(struct command *c)
 {
 	return rewind_verb(c, "undo", "--since", false);
+}
+
+struct waiting {
+	struct progress *progress;
+	struct table_peer *peer;
+	uint64_t most; /* that was lacking at any time */
+	uint64_t sent; /* before */
+	bool begun;
+};
+
+/* What is on its way counts too, if it goes out from here. */
+static void
+lacking(void *arg, const char *json, size_t len)
+{
+	struct waiting *w = arg;
+	uint64_t lack = 0, sent = 0, done;
+	size_t peers = table_peers(json, len, w->peer, MEMBERS_MAX);
+
+	for (size_t i = 0; i < peers; i++) {
+		lack += w->peer[i].pending_bytes;
+		sent += w->peer[i].out;
+	}
+	if (peers == 0)
+		return;
+	w->sent = w->begun && w->sent < sent ? w->sent : sent;
+	w->begun = true;
+	w->most = lack > w->most ? lack : w->most;
+	done = sent - w->sent < w->most ? sent - w->sent : w->most;
+	if (w->most > 0)
+		progress_at(w->progress, done > w->most - lack ? done : w->most - lack, w->most);
+}
+
+/* What the members lack, asked beside the question that waits for it. */
+static void
+look_at_members(struct command *c, void *arg)
+{
+	static const char *const words[] = {"top"};
+	struct command other = {.file = c->file, .conf = c->conf, .quiet = true};
+
+	(void)!cmd_ask(&other, words, 1, lacking, arg);
+}
+
+static int
+wait_with_progress(struct command *c)
+{
+	struct waiting w = {.progress = progress_new("wait", true)};
+	int code;
+
+	if (w.progress != NULL)
+		w.peer = calloc(MEMBERS_MAX, sizeof(*w.peer));
+	c->progress = w.progress;
+	if (w.peer != NULL) {
+		c->idle = look_at_members;
+		c->idle_arg = &w;
+	}
+	code = ask(c, "wait", NULL, 0, false);
+	progress_free(w.progress);
+	free(w.peer);
+	return code;
 }
 
 /* Durations as in the configuration become milliseconds for the agent. */
@@ -312,7 +393,7 @@ cmd_wait(struct command *c)
 		c->args[i] = (char *)(uintptr_t) "--timeout-ms";
 		c->args[i + 1] = ms;
 	}
-	return ask(c, "wait", NULL, 0, false);
+	return wait_with_progress(c);
 }
 
 static int

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/escape.h"
 
@@ -18,7 +19,43 @@ struct table {
 	const struct table_column *columns;
 	size_t n, rows, cap;
 	char **cells;
+	bool colour;
 };
+
+/* ---- colour: for states, on a terminal, unless somebody said NO_COLOR ---- */
+
+static bool
+in_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0 &&
+	       isatty(STDOUT_FILENO);
+}
+
+static const char *
+colour_of(const char *state)
+{
+	static const char *const good[] = {"ok", "alive"}, *const bad[] = {"halted", "dead"};
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		if (strcmp(state, good[i]) == 0)
+			return "\033[32m";
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (strcmp(state, bad[i]) == 0)
+			return "\033[1;31m";
+	return "\033[33m";
+}
+
+static void
+print_cell(const struct table *t, size_t col, const char *cell, int width)
+{
+	bool colour = t->colour && t->columns[col].kind == COL_STATE && cell[0] != '\0';
+
+	printf("%s%-*s%s", colour ? colour_of(cell) : "", width, cell, colour ? "\033[0m" : "");
+}
+
+/* ---- tables ---- */
 
 void
 table_bytes(uint64_t bytes, char *out, size_t size)
@@ -98,6 +135,7 @@ table_new(const struct table_column *columns, size_t n)
 		return NULL;
 	t->columns = columns;
 	t->n = n;
+	t->colour = in_colour();
 	return t;
 }
 
@@ -159,10 +197,12 @@ table_print(struct table *t)
 		for (size_t i = 0; i < t->n; i++) {
 			const char *cell =
 				r == 0 ? t->columns[i].title : t->cells[(r - 1) * t->n + i];
-			if (i + 1 < t->n)
-				printf("%-*s  ", (int)widths[i], cell != NULL ? cell : "");
+			if (r == 0)
+				printf("%-*s", i + 1 < t->n ? (int)widths[i] : 0, cell);
 			else
-				printf("%s\n", cell != NULL ? cell : "");
+				print_cell(t, i, cell != NULL ? cell : "",
+					   i + 1 < t->n ? (int)widths[i] : 0);
+			fputs(i + 1 < t->n ? "  " : "\n", stdout);
 		}
 	}
 	for (size_t i = 0; i < t->rows * t->n; i++)
@@ -199,17 +239,20 @@ void
 table_status(const char *json, size_t len)
 {
 	static const struct table_column columns[] = {
-		{"name", "PEER", COL_TEXT},           {"state", "STATE", COL_TEXT},
+		{"name", "PEER", COL_TEXT},           {"state", "STATE", COL_STATE},
 		{"connected", "CONNECTED", COL_TEXT}, {"pending", "LACKS", COL_TEXT},
 		{"lag_seconds", "LAG s", COL_TEXT},   {"rtt_ms", "RTT ms", COL_TEXT},
 		{"address", "ADDRESS", COL_TEXT},     {"last_error", "LAST ERROR", COL_TEXT}};
 	json_t *o = json_loadb(json, len, 0, NULL);
 	const json_t *peers = json_object_get(o, "peers"), *scan = json_object_get(o, "scan");
 	struct table *t = table_new(columns, ARRAY_LEN(columns));
+	bool colour = in_colour();
+	const char *plain = colour ? "\033[0m" : "";
 	char bytes[32];
 
 	human_bytes(json_integer_value(json_object_get(o, "bytes")), bytes, sizeof(bytes));
-	printf("node       %s   %s\n", string(o, "node"), string(o, "state"));
+	printf("node       %s   %s%s%s\n", string(o, "node"),
+	       colour ? colour_of(string(o, "state")) : "", string(o, "state"), plain);
 	printf("root       %s\n", string(o, "root"));
 	printf("files      %lld in %lld directories, %s\n", number(o, "files"),
 	       number(o, "directories"), bytes);
@@ -220,7 +263,8 @@ table_status(const char *json, size_t len)
 	if (json_is_true(json_object_get(scan, "running")))
 		printf("scan       %lld of %lld\n", number(scan, "done"), number(scan, "total"));
 	if (string(o, "halted")[0] != '\0')
-		printf("HALTED     %s\n", string(o, "halted"));
+		printf("%sHALTED     %s%s\n", colour ? colour_of("halted") : "",
+		       string(o, "halted"), plain);
 	for (size_t i = 0; t != NULL && i < json_array_size(peers); i++)
 		add_row(t, json_array_get(peers, i));
 	if (json_array_size(peers) > 0)
@@ -276,6 +320,7 @@ table_peers(const char *json, size_t len, struct table_peer *out, size_t max)
 		copy(p, "state", out[i].state, sizeof(out[i].state));
 		out[i].connected = json_is_true(json_object_get(p, "connected"));
 		out[i].pending = count(p, "pending");
+		out[i].pending_bytes = count(p, "pending_bytes");
 		out[i].in = count(p, "bytes_in");
 		out[i].out = count(p, "bytes_out");
 		out[i].rtt_ms = count(p, "rtt_ms");

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
-# What the command does on a terminal, and leaves behind there: the live view.
+# What the command does on a terminal, and leaves behind there: the live view,
+# how far long work has come, colour.
 # shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq python3
@@ -64,6 +65,32 @@ mimeo n2 top >"$T/screen"
 check "and nothing for a terminal in it" test "$(grep -c $'\e' "$T/screen")" = 0
 check "but the members" shown '^n1 +alive'
 check "it takes no arguments" exits 2 mimeo n2 top now
+# Long work: a bar, how fast, how long still.
+check "wait shows how far it is, and how long still" exits 130 on_terminal n1 see='wait [' see=' % ' see='/s' see=' left' signal=SIGINT -- wait
+check "when its time is over it takes that away" exits 3 on_terminal n1 see='wait [' -- wait --timeout 3s
+check "before it says why" shown $'\r\e\\[Kmimeo: timed out'
+MIMEO_LIBEXEC=$T/lab/n1/libexec "$build/mimeo" -c "$T/lab/n1/mimeo.conf" wait --timeout 2s >"$T/screen" 2>&1
+check "into a pipe it says only that" test "$(cat -v "$T/screen")" = "mimeo: timed out: n2"
+must "a node of its own" "$lab" up "$T/solo" 1
+truncate -s 1G "$T/solo/n1/media/sparse"
+ln -s ../solo/n1 "$T/lab/solo"
+check_soon "has a file that takes a while to read" in_sync solo
+check "verify shows a bar and how fast it is" exits 0 on_terminal solo see='verify [#' see=' % ' see='of 1024M' see='/s' -- verify
+check "and takes it away" shown $'\r\e\\[K1 files, 0 different'
+mimeo solo verify >"$T/screen" 2>&1
+check "into a pipe only what it found" test "$(cat -v "$T/screen")" = "1 files, 0 different"
+"$lab" down "$T/solo"
+
+# Colour.
+check "status is in colour" exits 3 on_terminal n2 -- status
+check "for states" shown $'\e\\[33msyncing\e\\[0m' $'\e\\[32malive *\e\\[0m'
+NO_COLOR=1 exits 3 on_terminal n2 -- status
+check "not with NO_COLOR" test "$(grep -c $'\e' "$T/screen")" = 0
+TERM=dumb exits 3 on_terminal n2 -- status
+check "nor where there is none" test "$(grep -c $'\e' "$T/screen")" = 0
+mimeo n2 status >"$T/screen"
+check "nor into a pipe" test "$(grep -c $'\e' "$T/screen")" = 0
+
 "$lab" stop "$T/lab" n2 agent
 check "without an agent it says so, and q still ends it" exits 4 on_terminal n2 see='cannot be reached' send=q -- top
 check "and the terminal is as before" restored
