@@ -67,9 +67,9 @@ check "but the members" shown '^n1 +alive'
 check "it takes no arguments" exits 2 mimeo n2 top now
 # Long work: a bar, how fast, how long still.
 check "wait shows how far it is, and how long still" exits 130 on_terminal n1 see='wait [' see=' % ' see='/s' see=' left' signal=SIGINT -- wait
-check "when its time is over it takes that away" exits 3 on_terminal n1 see='wait [' -- wait --timeout 3s
+check "when its time is over it takes that away" exits 3 on_terminal n1 see='wait [' -- wait --timeout 2s
 check "before it says why" shown $'\r\e\\[Kmimeo: timed out'
-MIMEO_LIBEXEC=$T/lab/n1/libexec "$build/mimeo" -c "$T/lab/n1/mimeo.conf" wait --timeout 2s >"$T/screen" 2>&1
+MIMEO_LIBEXEC=$T/lab/n1/libexec "$build/mimeo" -c "$T/lab/n1/mimeo.conf" wait --timeout 1s >"$T/screen" 2>&1
 check "into a pipe it says only that" test "$(cat -v "$T/screen")" = "mimeo: timed out: n2"
 must "a node of its own" "$lab" up "$T/solo" 1
 truncate -s 1G "$T/solo/n1/media/sparse"
@@ -77,8 +77,6 @@ ln -s ../solo/n1 "$T/lab/solo"
 check_soon "has a file that takes a while to read" in_sync solo
 check "verify shows a bar and how fast it is" exits 0 on_terminal solo see='verify [#' see=' % ' see='of 1024M' see='/s' -- verify
 check "and takes it away" shown $'\r\e\\[K1 files, 0 different'
-mimeo solo verify >"$T/screen" 2>&1
-check "into a pipe only what it found" test "$(cat -v "$T/screen")" = "1 files, 0 different"
 "$lab" down "$T/solo"
 
 # Colour.
