@@ -220,6 +220,9 @@ control_deadline(const struct control *c)
 	uint64_t at = c->listen_ms != 0 ? c->listen_ms : UINT64_MAX;
 	uint64_t follow = c->clients != NULL ? c->n->now_ms + FOLLOW_MS : UINT64_MAX;
 
+	for (const struct client *cl = c->clients; cl != NULL; cl = cl->next)
+		if (cl->q.busy)
+			return 0;
 	return at < follow ? at : follow;
 }
 

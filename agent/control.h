@@ -9,7 +9,8 @@
 /*
  * Request: u32 length (little-endian), then the words, each ended by a zero byte; the first is the
  * verb. Answer: frames of kind u8, length u32, bytes: CONTROL_ROW one JSON object; CONTROL_END exit
- * code u8 and a message, the last frame; before it CONTROL_NOTE, a text for people. One request a
+ * code u8 and a message, the last frame; before it CONTROL_NOTE, a text for people, and, to those
+ * who said --progress, CONTROL_PROGRESS: u64 done, u64 of how much. One request a
  * connection. A client that does not read is not served more than CONTROL_OUT_BYTES_MAX ahead, and
  * dropped after CONTROL_STALL_MS.
  */
@@ -19,6 +20,7 @@
 #define CONTROL_ROW 1
 #define CONTROL_END 2
 #define CONTROL_NOTE 3
+#define CONTROL_PROGRESS 4
 #define CONTROL_CLIENTS_MAX 64
 #define CONTROL_REQUEST_BYTES_MAX 65536
 #define CONTROL_WORDS_MAX 256

@@ -177,15 +177,13 @@ put_item(struct node *n, struct buf *b, const struct kept *k)
 {
 	const struct origin *o = index_origin(n->index, k->r->dot.origin);
 	const char *node = o != NULL ? o->node : "";
-	struct record r = *k->r;
 
-	r.ctx = (struct vv){0}; /* nobody needs it */
 	put_dot(b, k->dot);
 	buf_put_u64(b, k->since_ms);
 	buf_put_u64(b, store_expires(n->kept, k));
 	buf_put_u8(b, k->flags & KEPT_RESCUED);
 	buf_put_str(b, node, strlen(node));
-	record_encode(b, &r);
+	record_encode(b, k->r);
 }
 
 static void
@@ -266,7 +264,8 @@ room_for_one(struct keepers *k, const struct record *r)
 {
 	struct keepers_found **more;
 	size_t cap = k->cap == 0 ? 64 : 2 * k->cap;
-	uint64_t bytes = sizeof(struct keepers_found) + sizeof(*r) + r->path_len + r->target_len;
+	uint64_t bytes = sizeof(struct keepers_found) + sizeof(*r) + r->path_len + r->target_len +
+			 r->ctx.n * sizeof(struct dot);
 
 	if (k->nfound == KEEPERS_FOUND_MAX || k->bytes + bytes > KEEPERS_FOUND_BYTES_MAX)
 		return false;

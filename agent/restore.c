@@ -20,16 +20,23 @@
 struct restore {
 	struct node *n;
 	const struct keepers *all;
-	const struct keepers_found *found;
-	struct record *rec; /* what is put back; rec->path is where it came from */
-	struct kept from;
+	const struct keepers_found *found; /* NULL: nobody in particular keeps it */
+	struct record *rec;                /* what is put back; rec->path is where it came from */
 	char *path;
 	size_t len;
 	struct fetch_job fetch;
 	bool fetching;
+	bool ours; /* what is staged came from us: it may be removed */
 	int state;
 	char stage[48]; /* "out-…": never swept, whatever happens */
 };
+
+static void
+stage_name(struct restore *r)
+{
+	snprintf(r->stage, sizeof(r->stage), "out-restore-%016llx",
+		 (unsigned long long)node_random(r->n));
+}
 
 /* ---- the last step: into the tree ---- */
 
@@ -87,11 +94,30 @@ put_back(struct restore *r)
 		return -EAGAIN;
 	if (x == 0)
 		x = tree_place(n->tree, r->stage, r->path, r->len);
+	if (x == 0)
+		r->ours = false;
 	if (x != -EEXIST)
 		return x;
 	x = tree_exchange(n->tree, r->stage, r->path, r->len);
+	r->ours = r->ours && x < 0;
 	if (x == 0)
 		keep_displaced(r, e);
+	return x;
+}
+
+int
+restore_remove(struct node *n, const void *path, size_t len)
+{
+	const struct pathent *e = index_find(n->index, path, len);
+	struct restore r = {.n = n};
+	int x;
+
+	if (e == NULL || e->intent != NULL || e->shown == NULL)
+		return -EAGAIN;
+	stage_name(&r);
+	x = tree_take(n->tree, path, len, r.stage);
+	if (x == 0)
+		keep_displaced(&r, e);
 	return x;
 }
 
@@ -140,7 +166,7 @@ copy_rescued(struct restore *r)
 	char name[48];
 	int e;
 
-	store_name(&r->from, name);
+	store_name(&r->found->kept, name);
 	e = tree_kept_open(r->n->tree, name, &from);
 	if (e == 0)
 		e = tree_stage_open(r->n->tree, r->stage, r->rec->size, &to, &have);
@@ -179,9 +205,9 @@ kept_elsewhere(const struct restore *r)
 {
 	const struct peer *p = exchange_peers(r->n->exchange);
 
-	while (p != NULL && !keepers_by(r->all, r->found, p))
+	while (r->found != NULL && p != NULL && !keepers_by(r->all, r->found, p))
 		p = p->next;
-	return p != NULL;
+	return r->found != NULL && p != NULL;
 }
 
 static void
@@ -197,44 +223,61 @@ begin_fetch(struct restore *r)
 	fetch_start(r->n->fetch, &r->fetch);
 }
 
-int
-restore_start(struct node *n, const struct keepers *all, const struct keepers_found *f,
-	      const void *path, size_t len, struct restore **out)
+static struct restore *
+new_restore(struct node *n, const struct record *rec, const void *path, size_t len)
 {
-	const struct kept *k = &f->kept;
+	struct restore *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->n = n;
+	r->ours = true;
+	r->rec = record_dup(rec);
+	r->path = malloc(len + 1);
+	if (r->rec == NULL || r->path == NULL) {
+		restore_free(r);
+		return NULL;
+	}
+	memcpy(r->path, path, len);
+	r->path[len] = '\0';
+	r->len = len;
+	stage_name(r);
+	return r;
+}
+
+int
+restore_version(struct node *n, const struct record *rec, const struct keepers *all,
+		const struct keepers_found *f, const void *path, size_t len, struct restore **out)
+{
+	bool rescued = f != NULL && (f->kept.flags & KEPT_RESCUED) != 0;
 	struct restore *r;
 
 	*out = NULL;
 	if (path_check(path, len) < 0)
 		return -EINVAL;
-	if ((k->flags & KEPT_RESCUED) != 0 && !keepers_here(f))
+	if (rescued && !keepers_here(f))
 		return -EREMOTE;
-	r = calloc(1, sizeof(*r));
+	r = new_restore(n, f != NULL ? f->kept.r : rec, path, len);
 	if (r == NULL)
 		return -ENOMEM;
-	r->n = n;
 	r->all = all;
 	r->found = f;
-	r->from = *k;
-	r->rec = record_dup(k->r);
-	r->path = malloc(len + 1);
-	if (r->rec == NULL || r->path == NULL) {
-		restore_free(r);
-		return -ENOMEM;
-	}
-	memcpy(r->path, path, len);
-	r->path[len] = '\0';
-	r->len = len;
-	snprintf(r->stage, sizeof(r->stage), "out-restore-%016llx",
-		 (unsigned long long)node_random(n));
-	if ((k->flags & KEPT_RESCUED) != 0)
+	r->rec->mode = rec->mode;
+	if (rescued)
 		r->state = copy_rescued(r);
-	else if (k->r->kind == KIND_SYMLINK)
+	else if (rec->kind == KIND_SYMLINK)
 		r->state = copy_link(r);
 	else
 		begin_fetch(r);
 	*out = r;
 	return 0;
+}
+
+int
+restore_start(struct node *n, const struct keepers *all, const struct keepers_found *f,
+	      const void *path, size_t len, struct restore **out)
+{
+	return restore_version(n, f->kept.r, all, f, path, len, out);
 }
 
 int
@@ -250,6 +293,9 @@ restore_free(struct restore *r)
 		return;
 	if (r->fetching)
 		fetch_stop(r->n->fetch, &r->fetch);
+	if (r->ours && r->stage[0] != '\0')
+		(void)!tree_stage_unlink(r->n->tree,
+					 r->stage); /* nothing, or what did not get far */
 	record_free(r->rec);
 	free(r->path);
 	free(r);

@@ -25,19 +25,40 @@ begin(struct request *q, const struct keepers_want *w)
 			 e == -EINVAL ? "not a path that can be replicated" : strerror(-e));
 }
 
-/* Whoever did not answer may keep more. */
-static void
-name_silent(struct request *q)
+void
+verb_silent(struct request *q, const char *(*silent)(void *arg), void *arg)
 {
 	char text[900] = "";
-	size_t i = 0, len = 0;
+	size_t len = 0;
 	const char *name;
 
-	while (len < sizeof(text) - 1 && (name = keepers_silent(q->keepers, &i)) != NULL)
+	while (len < sizeof(text) - 1 && (name = silent(arg)) != NULL)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? ", " : "",
 					name);
 	if (len > 0)
 		verb_note(q, "no answer from %s: what only these keep is missing here", text);
+}
+
+struct silent {
+	const struct keepers *k;
+	size_t i;
+};
+
+static const char *
+next_silent(void *arg)
+{
+	struct silent *s = arg;
+
+	return keepers_silent(s->k, &s->i);
+}
+
+/* Whoever did not answer may keep more. */
+static void
+name_silent(struct request *q)
+{
+	struct silent s = {q->keepers, 0};
+
+	verb_silent(q, next_silent, &s);
 }
 
 /* ---- lists ---- */

@@ -73,20 +73,45 @@ verb_note(struct request *q, const char *fmt, ...)
 	frame(q, CONTROL_NOTE, text, strlen(text));
 }
 
+#define PROGRESS_MS 200
+
 void
-verb_time(struct json *j, const char *key, uint64_t wall_ms)
+verb_progress(struct request *q, uint64_t done, uint64_t total)
+{
+	struct buf b = {0};
+
+	if (q->node->now_ms - q->progress_ms < PROGRESS_MS || verb_full(q))
+		return;
+	q->progress_ms = q->node->now_ms;
+	buf_put_u64(&b, done);
+	buf_put_u64(&b, total);
+	if (!b.failed)
+		frame(q, CONTROL_PROGRESS, b.data, b.len);
+	buf_free(&b);
+}
+
+void
+verb_time_text(uint64_t wall_ms, char out[VERB_TIME_BYTES])
 {
 	time_t sec = (time_t)(wall_ms / 1000);
 	struct tm tm;
-	char text[40], whole[32];
+	char whole[32];
+
+	gmtime_r(&sec, &tm);
+	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out, VERB_TIME_BYTES, "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
+}
+
+void
+verb_time(struct json *j, const char *key, uint64_t wall_ms)
+{
+	char text[VERB_TIME_BYTES];
 
 	if (wall_ms == 0) {
 		json_null(j, key);
 		return;
 	}
-	gmtime_r(&sec, &tm);
-	strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03uZ", whole, (unsigned)(wall_ms % 1000));
+	verb_time_text(wall_ms, text);
 	json_str(j, key, text);
 }
 
@@ -101,6 +126,7 @@ verb_clear(struct request *q)
 {
 	if (q->cursor_begun)
 		index_cursor_end(q->node->index, &q->cursor);
+	verb_rewind_clear(q);
 	restore_free(q->restore);
 	keepers_free(q->keepers);
 	dotset_free(&q->target);
@@ -214,6 +240,27 @@ verb_pending(struct request *q)
 	for (const struct pathent *e = index_todo_first(q->node->index);
 	     e != NULL && n < PENDING_ROWS_MAX; e = e->todo_next, n++)
 		pending_row(q, e);
+	verb_end(q, CONTROL_OK, "%s", "");
+}
+
+#define TOP_ROWS_MAX 100
+
+/* For a live view, so nothing is asked of the watcher, which would write to the log. */
+static void
+verb_top(struct request *q)
+{
+	size_t looked = 0, n = 0;
+	struct json j;
+
+	json_init(&j);
+	verb_status_json(q->node, true, &j);
+	verb_row(q, &j);
+	for (const struct pathent *e = index_todo_first(q->node->index);
+	     e != NULL && looked < PENDING_ROWS_MAX && n < TOP_ROWS_MAX; e = e->todo_next, looked++)
+		if (apply_explain(q->node->apply, e).fetch != NULL) {
+			pending_row(q, e);
+			n++;
+		}
 	verb_end(q, CONTROL_OK, "%s", "");
 }
 
@@ -401,17 +448,31 @@ verb_reload(struct request *q)
 /* ---- the table ---- */
 
 static const struct verb verbs[] = {
-	{"status", true, verb_status},        {"wait", true, verb_wait},
-	{"peers", true, verb_peers},          {"log", true, verb_log},
-	{"history", true, verb_history},      {"pending", true, verb_pending},
-	{"errors", true, verb_errors},        {"whohas", true, verb_whohas},
-	{"explain", true, verb_explain},      {"shown", true, verb_shown},
-	{"conflicts", true, verb_conflicts},  {"trash", true, verb_trash},
-	{"pause", false, verb_pause},         {"resume", false, verb_resume},
-	{"scrub", false, verb_scrub},         {"reload", false, verb_reload},
-	{"authorize", false, verb_authorize}, {"invite", false, verb_invite},
-	{"adopt", false, verb_adopt},         {"forget", false, verb_forget},
-	{"leave", false, verb_leave},         {"authorized-keys", false, verb_authorized_keys},
+	{"status", true, verb_status},
+	{"wait", true, verb_wait},
+	{"peers", true, verb_peers},
+	{"log", true, verb_log},
+	{"history", true, verb_history},
+	{"pending", true, verb_pending},
+	{"errors", true, verb_errors},
+	{"whohas", true, verb_whohas},
+	{"explain", true, verb_explain},
+	{"shown", true, verb_shown},
+	{"conflicts", true, verb_conflicts},
+	{"trash", true, verb_trash},
+	{"restore", false, verb_restore},
+	{"undo", false, verb_undo},
+	{"top", true, verb_top},
+	{"pause", false, verb_pause},
+	{"resume", false, verb_resume},
+	{"scrub", false, verb_scrub},
+	{"reload", false, verb_reload},
+	{"authorize", false, verb_authorize},
+	{"invite", false, verb_invite},
+	{"adopt", false, verb_adopt},
+	{"forget", false, verb_forget},
+	{"leave", false, verb_leave},
+	{"authorized-keys", false, verb_authorized_keys},
 };
 
 const struct verb *

@@ -31,6 +31,9 @@ struct request {
 	size_t i;                             /* list: where it is */
 	struct keepers *keepers;
 	struct restore *restore;
+	struct rewinding *rewinding; /* verb_rewind.c's */
+	uint64_t progress_ms;        /* when it was last told how far it is */
+	bool busy;                   /* it has more to do in the next turn, which comes at once */
 };
 
 struct verb {
@@ -50,7 +53,12 @@ void verb_row(struct request *q, struct json *j); /* sends the object and frees 
 void verb_end(struct request *q, int code, const char *fmt, ...) PRINTF(3, 4);
 /* Something to be said on standard error beside the answer. */
 void verb_note(struct request *q, const char *fmt, ...) PRINTF(2, 3);
-/* "2026-01-02T03:04:05.678Z"; null for 0, never. */
+/* How far it is, a few times a second; to be called only if the client said --progress. */
+void verb_progress(struct request *q, uint64_t done, uint64_t total);
+/* "2026-01-02T03:04:05.678Z". */
+#define VERB_TIME_BYTES 40
+void verb_time_text(uint64_t wall_ms, char out[VERB_TIME_BYTES]);
+/* The same; null for 0, never. */
 void verb_time(struct json *j, const char *key, uint64_t wall_ms);
 bool verb_full(const struct request *q); /* the client has enough to read for now */
 
@@ -73,5 +81,11 @@ void verb_leave(struct request *q);
 /* verb_store.c */
 void verb_conflicts(struct request *q);
 void verb_trash(struct request *q);
+/* Lets a note say who did not tell what it keeps: whoever `silent` names one after the other. */
+void verb_silent(struct request *q, const char *(*silent)(void *arg), void *arg);
+/* verb_rewind.c */
+void verb_restore(struct request *q);
+void verb_undo(struct request *q);
+void verb_rewind_clear(struct request *q);
 
 #endif

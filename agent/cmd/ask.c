@@ -3,21 +3,26 @@
 #include "config.h"
 
 #include "agent/cmd/cmd.h"
+#include "agent/cmd/progress.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define FRAME_MAX (64u * 1024 * 1024)
+#define QUIET_SECONDS 3 /* who is told nothing does not wait longer for a byte */
 
 static int
 connect_agent(struct command *c)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	const struct timeval patience = {.tv_sec = QUIET_SECONDS};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n;
 
 	n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s", c->conf->run, CONTROL_SOCKET_NAME);
@@ -27,10 +32,13 @@ connect_agent(struct command *c)
 
 		if (fd >= 0)
 			close(fd);
-		return cmd_fail(CONTROL_NO_AGENT, "%s/%s: mimeo-agent cannot be reached: %s",
-				c->conf->run, CONTROL_SOCKET_NAME, strerror(e)),
-		       -1;
+		if (!c->quiet)
+			cmd_fail(CONTROL_NO_AGENT, "%s/%s: mimeo-agent cannot be reached: %s",
+				 c->conf->run, CONTROL_SOCKET_NAME, strerror(e));
+		return -1;
 	}
+	if (c->quiet)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	return fd;
 }
 
@@ -90,21 +98,42 @@ send_words(int fd, const char *const *words, size_t n)
 }
 
 static int
-finish(const char *frame, size_t len)
+finish(const struct command *c, const char *frame, size_t len)
 {
 	int code = len > 0 ? (uint8_t)frame[0] : CONTROL_FAILED;
 
-	if (len > 1)
+	if (len > 1 && !c->quiet)
 		fprintf(code == 0 ? stdout : stderr, code == 0 ? "%s\n" : "mimeo: %s\n", frame + 1);
 	return code;
 }
 
+/* What waits meanwhile has a turn now and then. */
+static void
+await(struct command *c, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	while (c->idle != NULL && poll(&p, 1, CMD_IDLE_MS) == 0)
+		c->idle(c, c->idle_arg);
+}
+
+static void
+show_progress(const struct command *c, const char *frame, size_t len)
+{
+	struct cur at = cur_of(frame, len);
+	uint64_t done = cur_u64(&at), total = cur_u64(&at);
+
+	if (cur_done(&at))
+		progress_at(c->progress, done, total);
+}
+
 static int
-read_answer(int fd, void (*row)(void *arg, const char *json, size_t len), void *arg)
+read_answer(struct command *c, int fd, void (*row)(void *arg, const char *json, size_t len),
+	    void *arg)
 {
 	uint8_t head[5];
 
-	while (read_all(fd, head, sizeof(head))) {
+	for (await(c, fd); read_all(fd, head, sizeof(head)); await(c, fd)) {
 		uint32_t len = bytes_get_u32(head + 1);
 		char *frame = len <= FRAME_MAX ? malloc((size_t)len + 1) : NULL;
 		int code = -1;
@@ -114,16 +143,22 @@ read_answer(int fd, void (*row)(void *arg, const char *json, size_t len), void *
 			break;
 		}
 		frame[len] = '\0';
+		if (head[0] == CONTROL_PROGRESS)
+			show_progress(c, frame, len);
+		else
+			progress_hide(c->progress);
 		if (head[0] == CONTROL_ROW)
 			row(arg, frame, len);
-		else if (head[0] == CONTROL_NOTE)
+		else if (head[0] == CONTROL_NOTE && !c->quiet)
 			fprintf(stderr, "mimeo: %s\n", frame);
-		else
-			code = finish(frame, len);
+		else if (head[0] == CONTROL_END)
+			code = finish(c, frame, len);
 		free(frame);
 		if (code >= 0)
 			return code;
 	}
+	if (c->quiet)
+		return CONTROL_NO_AGENT;
 	return cmd_fail(CONTROL_NO_AGENT, "the agent ended before it had answered");
 }
 
@@ -135,7 +170,7 @@ cmd_ask(struct command *c, const char *const *words, size_t n,
 
 	if (fd < 0)
 		return CONTROL_NO_AGENT;
-	code = send_words(fd, words, n) ? read_answer(fd, row, arg)
+	code = send_words(fd, words, n) ? read_answer(c, fd, row, arg)
 					: cmd_fail(CONTROL_NO_AGENT, "the agent does not listen");
 	close(fd);
 	return code;

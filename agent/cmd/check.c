@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "agent/cmd/cmd.h"
+#include "agent/cmd/progress.h"
 #include "agent/cmd/probe.h"
 
 #include <errno.h>
@@ -93,6 +94,8 @@ struct verify {
 	struct hash *hash;
 	uint8_t *chunk;
 	unsigned long long files, wrong;
+	struct progress *progress;
+	uint64_t done, total;   /* bytes */
 	char *check[CHECK_MAX]; /* paths that the agent is to look at itself, and to put right */
 	size_t nchecks;
 };
@@ -103,6 +106,7 @@ differs(struct verify *v, const char *path, size_t len, const char *why)
 	char text[4096];
 
 	escape_print(text, sizeof(text), path, len);
+	progress_hide(v->progress);
 	printf("%s: %s\n", text, why);
 	v->wrong++;
 }
@@ -125,6 +129,8 @@ verify_file(struct verify *v, const char *path, size_t len, const char *want)
 	while ((got = tfile_read_at(f, off, v->chunk, CHUNK_BYTES)) > 0) {
 		hash_update(v->hash, v->chunk, (size_t)got);
 		off += (uint64_t)got;
+		v->done += (uint64_t)got;
+		progress_at(v->progress, v->done, v->total);
 	}
 	tfile_close(f);
 	if (got < 0 || hash_final(v->hash, hash) < 0) {
@@ -169,6 +175,29 @@ ask_to_check(struct command *c, struct verify *v)
 	return code;
 }
 
+static void
+verify_total(void *arg, const char *json, size_t len)
+{
+	struct table_node node;
+	struct verify *v = arg;
+
+	if (table_node(json, len, &node))
+		v->total = node.bytes;
+}
+
+/* How much there is to read. */
+static void
+verify_progress(struct command *c, struct verify *v)
+{
+	static const char *const words[] = {"top"};
+
+	v->progress = progress_new("verify", true);
+	c->quiet = true;
+	if (v->progress != NULL)
+		(void)!cmd_ask(c, words, 1, verify_total, v);
+	c->quiet = false;
+}
+
 int
 cmd_verify(struct command *c)
 {
@@ -181,7 +210,10 @@ cmd_verify(struct command *c)
 		return cmd_fail(CONTROL_FAILED, "out of memory");
 	if (tree_open(&o, &v.tree, c->err, sizeof(c->err)) < 0)
 		return cmd_fail(CONTROL_FAILED, "%s", c->err);
+	verify_progress(c, &v);
 	code = cmd_ask(c, words, 1, verify_row, &v);
+	progress_free(v.progress);
+	v.progress = NULL;
 	tree_close(v.tree);
 	hash_free(v.hash);
 	free(v.chunk);

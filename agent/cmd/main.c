@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "agent/cmd/cmd.h"
+#include "agent/cmd/progress.h"
+#include "conf/clock.h"
 
 #define WORDS_MAX 200
 
@@ -106,7 +108,7 @@ cmd_peers(struct command *c)
 {
 	static const struct table_column columns[] = {{"name", "NAME", COL_TEXT},
 						      {"address", "ADDRESS", COL_TEXT},
-						      {"state", "STATE", COL_TEXT},
+						      {"state", "STATE", COL_STATE},
 						      {"last_contact", "LAST CONTACT", COL_TIME},
 						      {"rtt_ms", "RTT ms", COL_TEXT},
 						      {"pending", "LACKS", COL_TEXT},
@@ -195,39 +197,61 @@ cmd_conflicts(struct command *c)
 	return ask(c, "conflicts", version_columns, ARRAY_LEN(version_columns), true);
 }
 
-/* TIME as people write it, to milliseconds: seconds since 1970, or "2026-01-02 03:04[:05]" (local)
- * or with T and Z. */
-static bool
-parse_time(const char *text, char out[32])
+/* Milliseconds behind the point; the first or the last of the second if there is none. */
+static const char *
+parse_fraction(const char *p, bool last, unsigned *ms)
 {
-	static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S",
-					    "%Y-%m-%d %H:%M:%S",  "%Y-%m-%d %H:%M",
-					    "%Y-%m-%d",           "%s"};
+	unsigned digit = 100;
+
+	*ms = last ? 999 : 0;
+	if (*p != '.')
+		return p;
+	*ms = 0;
+	for (p++; *p >= '0' && *p <= '9'; p++) {
+		*ms += (unsigned)(*p - '0') * digit;
+		digit /= 10;
+	}
+	return p;
+}
+
+bool
+cmd_time(const char *text, bool last, char out[CMD_TIME_BYTES])
+{
+	static const char *const forms[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S",
+					    "%Y-%m-%d %H:%M", "%Y-%m-%d", "%s"};
+	uint64_t ago;
+	unsigned ms;
 
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
 		struct tm tm = {.tm_isdst = -1};
 		const char *end = strptime(text, forms[i], &tm);
+		bool utc;
 		time_t t;
 
-		if (end != NULL && *end == '.')
-			end += 1 + strspn(end + 1, "0123456789"), end += *end == 'Z';
-		if (end == NULL || *end != '\0')
+		if (end == NULL)
 			continue;
-		t = strchr(text, 'Z') != NULL ? timegm(&tm) : mktime(&tm);
-		snprintf(out, 32, "%lld999", (long long)t);
-		return true;
+		end = parse_fraction(end, last, &ms);
+		utc = *end == 'Z';
+		if (end[utc] != '\0')
+			continue;
+		t = utc ? timegm(&tm) : mktime(&tm);
+		snprintf(out, CMD_TIME_BYTES, "%lld%03u", (long long)t, ms);
+		return t > 0;
 	}
-	return false;
+	if (value_duration(text, &ago) < 0 || ago >= clock_wall_ms())
+		return false;
+	snprintf(out, CMD_TIME_BYTES, "%llu", (unsigned long long)(clock_wall_ms() - ago));
+	return true;
 }
 
 static int
 cmd_trash(struct command *c)
 {
-	char at[32];
+	char at[CMD_TIME_BYTES];
 
 	for (int i = 0; i + 1 < c->nargs; i++)
 		if (strcmp(c->args[i], "--at") == 0) {
-			if (!parse_time(c->args[i + 1], at))
+			if (!cmd_time(c->args[i + 1], true, at))
 				return cmd_fail(CONTROL_USAGE,
 						"%s: not a time; try '2026-01-31 18:00'",
 						c->args[i + 1]);
@@ -236,6 +260,120 @@ cmd_trash(struct command *c)
 	if (c->nargs > 0 && strcmp(c->args[0], "restore") == 0)
 		return ask(c, "trash", NULL, 0, false);
 	return ask(c, "trash", version_columns, ARRAY_LEN(version_columns), true);
+}
+
+/* On a terminal the agent is asked to say how far it is. */
+static int
+ask_with_progress(struct command *c, const char *verb, const struct table_column *columns,
+		  size_t ncolumns)
+{
+	char **args = calloc((size_t)c->nargs + 1, sizeof(char *));
+	int code;
+
+	if (args == NULL)
+		return cmd_fail(CONTROL_FAILED, "out of memory");
+	memcpy(args, c->args, (size_t)c->nargs * sizeof(char *));
+	c->args = args;
+	c->progress = progress_new(verb, false);
+	if (c->progress != NULL)
+		args[c->nargs++] = (char *)(uintptr_t) "--progress";
+	code = ask(c, verb, columns, ncolumns, true);
+	progress_free(c->progress);
+	free(args);
+	return code;
+}
+
+/* option: the one that takes the time; last: of a second that is named, the end counts. */
+static int
+rewind_verb(struct command *c, const char *verb, const char *option, bool last)
+{
+	static const struct table_column columns[] = {
+		{"act", "ACT", COL_TEXT},         {"state", "STATE", COL_TEXT},
+		{"time", "VERSION OF", COL_TIME}, {"node", "BY", COL_TEXT},
+		{"size", "SIZE", COL_BYTES},      {"path", "PATH", COL_TEXT},
+		{"reason", "REASON", COL_TEXT}};
+	char ms[CMD_TIME_BYTES];
+
+	for (int i = 0; i + 1 < c->nargs; i++)
+		if (strcmp(c->args[i], option) == 0) {
+			if (!cmd_time(c->args[i + 1], last, ms))
+				return cmd_fail(CONTROL_USAGE,
+						"%s: not a time; try '2026-01-31 18:00' or 90m",
+						c->args[i + 1]);
+			c->args[++i] = ms;
+		}
+	return ask_with_progress(c, verb, columns, ARRAY_LEN(columns));
+}
+
+static int
+cmd_restore(struct command *c)
+{
+	return rewind_verb(c, "restore", "--at", true);
+}
+
+static int
+cmd_undo(struct command *c)
+{
+	return rewind_verb(c, "undo", "--since", false);
+}
+
+struct waiting {
+	struct progress *progress;
+	struct table_peer *peer;
+	uint64_t most; /* that was lacking at any time */
+	uint64_t sent; /* before */
+	bool begun;
+};
+
+/* What is on its way counts too, if it goes out from here. */
+static void
+lacking(void *arg, const char *json, size_t len)
+{
+	struct waiting *w = arg;
+	uint64_t lack = 0, sent = 0, done;
+	size_t peers = table_peers(json, len, w->peer, MEMBERS_MAX);
+
+	for (size_t i = 0; i < peers; i++) {
+		lack += w->peer[i].pending_bytes;
+		sent += w->peer[i].out;
+	}
+	if (peers == 0)
+		return;
+	w->sent = w->begun && w->sent < sent ? w->sent : sent;
+	w->begun = true;
+	w->most = lack > w->most ? lack : w->most;
+	done = sent - w->sent < w->most ? sent - w->sent : w->most;
+	if (w->most > 0)
+		progress_at(w->progress, done > w->most - lack ? done : w->most - lack, w->most);
+}
+
+/* What the members lack, asked beside the question that waits for it. */
+static void
+look_at_members(struct command *c, void *arg)
+{
+	static const char *const words[] = {"top"};
+	struct command other = {.file = c->file, .conf = c->conf, .quiet = true};
+
+	(void)!cmd_ask(&other, words, 1, lacking, arg);
+}
+
+static int
+wait_with_progress(struct command *c)
+{
+	struct waiting w = {.progress = progress_new("wait", true)};
+	int code;
+
+	if (w.progress != NULL)
+		w.peer = calloc(MEMBERS_MAX, sizeof(*w.peer));
+	c->progress = w.progress;
+	if (w.peer != NULL) {
+		c->idle = look_at_members;
+		c->idle_arg = &w;
+	}
+	code = ask(c, "wait", NULL, 0, false);
+	progress_free(w.progress);
+	free(w.peer);
+	return code;
 }
 
 /* Durations as in the configuration become milliseconds for the agent. */
@@ -255,7 +393,7 @@ cmd_wait(struct command *c)
 		c->args[i] = (char *)(uintptr_t) "--timeout-ms";
 		c->args[i + 1] = ms;
 	}
-	return ask(c, "wait", NULL, 0, false);
+	return wait_with_progress(c);
 }
 
 static int
@@ -358,6 +496,13 @@ static const struct verb_row rows[] = {
 	 "mimeo conflicts restore 5f3c…-1a a-other.jpg", true, cmd_conflicts},
 	{"trash", "list [PATH] [--json] | restore PATH [--at TIME]",
 	 "deleted and replaced versions", "mimeo trash restore 2026/a.jpg", true, cmd_trash},
+	{"restore", "--at TIME [PATH...] [--dry-run] [--json]",
+	 "all, or what PATH names, becomes what it was then, on all nodes, as new versions; TIME: "
+	 "'2026-01-31 18:00', or 90m ago",
+	 "mimeo restore --at '2026-01-31 18:00' 2026/wedding --dry-run", true, cmd_restore},
+	{"undo", "--origin NODE --since TIME [PATH...] [--dry-run] [--json]",
+	 "takes back what that node wrote and deleted since then; what others wrote over it stays",
+	 "mimeo undo --origin web2 --since 90m --dry-run", true, cmd_undo},
 	{"verify", "", "re-hashes this node's files against the log", "mimeo verify", true,
 	 cmd_verify},
 	{"put", "FILE [NAME]", "stores a file under its content address", "mimeo put a.jpg", true,
@@ -365,6 +510,7 @@ static const struct verb_row rows[] = {
 	{"pause", "", "fetch and apply stop, logging goes on", "mimeo pause", true, cmd_pause},
 	{"resume", "[--accept-deletes]", "they go on; held deletes too, if accepted",
 	 "mimeo resume", true, cmd_resume},
+	{"top", "", "members and transfers, live; q ends", "mimeo top", true, cmd_top},
 	{"reload", "", "both daemons read the configuration again", "mimeo reload", true,
 	 cmd_reload},
 };

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "agent/cmd/cmd.h"
+#include "agent/cmd/progress.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,6 +35,8 @@ struct preview {
 	struct sum cluster, adopt, fetch, add, lose;
 	bool hold; /* this walk moves what is unknown */
 	int error; /* of that */
+	struct progress *progress;
+	uint64_t looked; /* at files here */
 };
 
 struct row {
@@ -55,6 +58,7 @@ preview_new(struct command *c)
 		p->hash = hash_new();
 		p->chunk = malloc(CHUNK_BYTES);
 		p->seed = random_u64();
+		p->progress = progress_new("looking at files", false);
 	}
 	if (p == NULL || p->hash == NULL || p->chunk == NULL) {
 		(void)cmd_fail(CONTROL_FAILED, "out of memory");
@@ -73,6 +77,7 @@ preview_free(struct preview *p)
 	if (p == NULL)
 		return;
 	tree_close(p->tree);
+	progress_free(p->progress);
 	hash_free(p->hash);
 	free(p->chunk);
 	map_free(&p->known);
@@ -135,6 +140,7 @@ take_row(struct preview *p, const struct row *r)
 	int e = tree_stat(p->tree, r->path, r->path_len, &s, NULL);
 
 	count(&p->cluster, r->size);
+	progress_at(p->progress, ++p->looked, 0);
 	if (e == -ENOENT)
 		count(&p->fetch, r->size);
 	else if (e == 0 && same(p, r, &s))
@@ -224,6 +230,7 @@ look(void *arg, const char *name, size_t name_len, uint8_t d_type)
 	struct sig s;
 
 	(void)d_type;
+	progress_at(p->progress, ++p->looked, 0);
 	if (len > PATH_BYTES_MAX)
 		return 0;
 	snprintf(path, sizeof(path), "%.*s%s%.*s", (int)at->len, at->path, at->len > 0 ? "/" : "",
@@ -263,6 +270,7 @@ preview_print(struct preview *p)
 {
 	int r = walk(p);
 
+	progress_hide(p->progress);
 	if (r != 0)
 		return r;
 	printf("the cluster has %llu files, %llu bytes. In %s:\n", p->cluster.files,

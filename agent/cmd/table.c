@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/escape.h"
 
@@ -18,13 +19,49 @@ struct table {
 	const struct table_column *columns;
 	size_t n, rows, cap;
 	char **cells;
+	bool colour;
 };
 
+/* ---- colour: for states, on a terminal, unless somebody said NO_COLOR ---- */
+
+static bool
+in_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0 &&
+	       isatty(STDOUT_FILENO);
+}
+
+static const char *
+colour_of(const char *state)
+{
+	static const char *const good[] = {"ok", "alive"}, *const bad[] = {"halted", "dead"};
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		if (strcmp(state, good[i]) == 0)
+			return "\033[32m";
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (strcmp(state, bad[i]) == 0)
+			return "\033[1;31m";
+	return "\033[33m";
+}
+
 static void
-human_bytes(json_int_t v, char *out, size_t size)
+print_cell(const struct table *t, size_t col, const char *cell, int width)
+{
+	bool colour = t->colour && t->columns[col].kind == COL_STATE && cell[0] != '\0';
+
+	printf("%s%-*s%s", colour ? colour_of(cell) : "", width, cell, colour ? "\033[0m" : "");
+}
+
+/* ---- tables ---- */
+
+void
+table_bytes(uint64_t bytes, char *out, size_t size)
 {
 	static const char units[] = " KMGTP";
-	double d = (double)v;
+	double d = (double)bytes;
 	unsigned u = 0;
 
 	while (d >= 10000 && u < 5) {
@@ -32,6 +69,12 @@ human_bytes(json_int_t v, char *out, size_t size)
 		u++;
 	}
 	snprintf(out, size, u == 0 ? "%.0f" : "%.0f%c", d, units[u]);
+}
+
+static void
+human_bytes(json_int_t v, char *out, size_t size)
+{
+	table_bytes(v > 0 ? (uint64_t)v : 0, out, size);
 }
 
 /* Names, one after the other. */
@@ -92,6 +135,7 @@ table_new(const struct table_column *columns, size_t n)
 		return NULL;
 	t->columns = columns;
 	t->n = n;
+	t->colour = in_colour();
 	return t;
 }
 
@@ -153,10 +197,12 @@ table_print(struct table *t)
 		for (size_t i = 0; i < t->n; i++) {
 			const char *cell =
 				r == 0 ? t->columns[i].title : t->cells[(r - 1) * t->n + i];
-			if (i + 1 < t->n)
-				printf("%-*s  ", (int)widths[i], cell != NULL ? cell : "");
+			if (r == 0)
+				printf("%-*s", i + 1 < t->n ? (int)widths[i] : 0, cell);
 			else
-				printf("%s\n", cell != NULL ? cell : "");
+				print_cell(t, i, cell != NULL ? cell : "",
+					   i + 1 < t->n ? (int)widths[i] : 0);
+			fputs(i + 1 < t->n ? "  " : "\n", stdout);
 		}
 	}
 	for (size_t i = 0; i < t->rows * t->n; i++)
@@ -245,17 +291,20 @@ void
 table_status(const char *json, size_t len)
 {
 	static const struct table_column columns[] = {
-		{"name", "PEER", COL_TEXT},           {"state", "STATE", COL_TEXT},
+		{"name", "PEER", COL_TEXT},           {"state", "STATE", COL_STATE},
 		{"connected", "CONNECTED", COL_TEXT}, {"pending", "LACKS", COL_TEXT},
 		{"lag_seconds", "LAG s", COL_TEXT},   {"rtt_ms", "RTT ms", COL_TEXT},
 		{"address", "ADDRESS", COL_TEXT},     {"last_error", "LAST ERROR", COL_TEXT}};
 	json_t *o = json_loadb(json, len, 0, NULL);
 	const json_t *peers = json_object_get(o, "peers"), *scan = json_object_get(o, "scan");
 	struct table *t = table_new(columns, ARRAY_LEN(columns));
+	bool colour = in_colour();
+	const char *plain = colour ? "\033[0m" : "";
 	char bytes[32];
 
 	human_bytes(json_integer_value(json_object_get(o, "bytes")), bytes, sizeof(bytes));
-	printf("node       %s   %s\n", string(o, "node"), string(o, "state"));
+	printf("node       %s   %s%s%s\n", string(o, "node"),
+	       colour ? colour_of(string(o, "state")) : "", string(o, "state"), plain);
 	printf("root       %s\n", string(o, "root"));
 	printf("files      %lld in %lld directories, %s\n", number(o, "files"),
 	       number(o, "directories"), bytes);
@@ -267,13 +316,91 @@ table_status(const char *json, size_t len)
 		printf("scan       %lld of %lld\n", number(scan, "done"), number(scan, "total"));
 	put_catch_up(json_object_get(o, "catch_up"), peers);
 	if (string(o, "halted")[0] != '\0')
-		printf("HALTED     %s\n", string(o, "halted"));
+		printf("%sHALTED     %s%s\n", colour ? colour_of("halted") : "",
+		       string(o, "halted"), plain);
 	for (size_t i = 0; t != NULL && i < json_array_size(peers); i++)
 		add_row(t, json_array_get(peers, i));
 	if (json_array_size(peers) > 0)
 		putchar('\n');
 	table_print(t);
 	json_decref(o);
+}
+
+static uint64_t
+count(const json_t *o, const char *key)
+{
+	long long v = number(o, key);
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static void
+copy(const json_t *o, const char *key, char *out, size_t size)
+{
+	escape_print(out, size, string(o, key), strlen(string(o, key)));
+}
+
+bool
+table_node(const char *json, size_t len, struct table_node *out)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	bool good = json_is_array(json_object_get(o, "peers"));
+
+	copy(o, "node", out->name, sizeof(out->name));
+	copy(o, "state", out->state, sizeof(out->state));
+	copy(o, "halted", out->halted, sizeof(out->halted));
+	out->files = count(o, "files");
+	out->bytes = count(o, "bytes");
+	out->pending = count(o, "pending");
+	out->held = count(o, "held");
+	out->conflicts = count(o, "conflicts");
+	out->errors = count(o, "errors");
+	json_decref(o);
+	return good;
+}
+
+size_t
+table_peers(const char *json, size_t len, struct table_peer *out, size_t max)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	const json_t *peers = json_object_get(o, "peers");
+	size_t n = json_array_size(peers);
+
+	for (size_t i = 0; i < n && i < max; i++) {
+		const json_t *p = json_array_get(peers, i);
+
+		copy(p, "name", out[i].name, sizeof(out[i].name));
+		copy(p, "state", out[i].state, sizeof(out[i].state));
+		out[i].connected = json_is_true(json_object_get(p, "connected"));
+		out[i].pending = count(p, "pending");
+		out[i].pending_bytes = count(p, "pending_bytes");
+		out[i].in = count(p, "bytes_in");
+		out[i].out = count(p, "bytes_out");
+		out[i].rtt_ms = count(p, "rtt_ms");
+		out[i].lag = json_number_value(json_object_get(p, "lag_seconds"));
+	}
+	json_decref(o);
+	return n < max ? n : max;
+}
+
+bool
+table_transfer(const char *json, size_t len, struct table_transfer *out)
+{
+	json_t *o = json_loadb(json, len, 0, NULL);
+	const json_t *path = field(o, "path");
+	bool good = path != NULL && json_object_get(o, "have") != NULL;
+
+	if (good) {
+		escape_print(out->path, sizeof(out->path), json_string_value(path),
+			     json_string_length(path));
+		copy(o, "from", out->from, sizeof(out->from));
+		copy(o, "state", out->state, sizeof(out->state));
+		out->have = count(o, "have");
+		out->size = count(o, "size");
+		out->have = out->have < out->size ? out->have : out->size;
+	}
+	json_decref(o);
+	return good;
 }
 
 static size_t
