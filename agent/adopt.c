@@ -5,6 +5,7 @@
 
 #include "agent/task.h"
 #include "conf/hash.h"
+#include "proto/seeded.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -138,7 +139,7 @@ verdict(struct commit_locked *j)
 	struct pathent *ent = r->task->ent;
 	struct irec *echo;
 
-	if (ent->intent != NULL || !same_place(r)) {
+	if (ent->intent != NULL || (!same_place(r) && !SEEDED(adopts_unseen))) {
 		task_finish(r, -EAGAIN, REASON_LOCAL);
 		return;
 	}

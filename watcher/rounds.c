@@ -11,6 +11,7 @@
 
 #include "conf/escape.h"
 #include "proto/path.h"
+#include "proto/seeded.h"
 #include "watcher/take.h"
 
 #define RETRY_BUSY_MS                                                                              \
@@ -295,7 +296,7 @@ hold_revert(struct rounds *r, struct take_item *it)
 			   RETRY_SCAN_MS);
 		return true;
 	}
-	if (r->reverts <= revert_limit(r))
+	if (r->reverts <= revert_limit(r) || SEEDED(reverts_logged))
 		return false;
 	if (!r->told)
 		LOG(r->o.log, LOG_ERROR, "guard.held",

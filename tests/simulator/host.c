@@ -324,6 +324,7 @@ agent_end(struct host *h)
 	work_drain(&h->agent.work);
 	node_close(h->node);
 	h->node = NULL;
+	memset(h->peer, 0, sizeof(h->peer));
 	tree_close_all(&h->agent);
 	h->agent.up = false;
 	h->agent_start_ns = h->sim->now_ns + rng_delay(&h->sim->rng, RESTART_NS);

@@ -31,6 +31,7 @@ conn_free(struct sim *s, struct conn *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	s->dialled[c->host[0]->index][c->host[1]->index] = false;
 	side_close(c, 0, "the connection was lost");
 	side_close(c, 1, "the connection was lost");
 	buf_free(&c->pipe[0]);
@@ -95,20 +96,30 @@ dial(struct sim *s, struct host *a, struct host *b)
 		abort();
 	c->next = s->conns;
 	s->conns = c;
+	s->dialled[a->index][b->index] = true;
 	a->agent.stirred = b->agent.stirred = true;
 }
 
+/* What a's agent knows of b; kept, as it is asked at every step. */
+static const struct peer *
+peer_of(struct host *a, const struct host *b)
+{
+	const struct peer **p = &a->peer[b->index];
+
+	if (*p == NULL)
+		*p = exchange_peer(a->node->exchange, b->name);
+	return *p;
+}
+
 static bool
-wants_dial(const struct host *a, const struct host *b)
+wants_dial(struct host *a, const struct host *b)
 {
 	const struct peer *p;
 
-	if (a == b || !ready(a) || !ready(b) || a->sim->parted[a->index][b->index])
+	if (a == b || a->sim->dialled[a->index][b->index] ||
+	    a->sim->parted[a->index][b->index] || !ready(a) || !ready(b))
 		return false;
-	for (const struct conn *c = a->sim->conns; c != NULL; c = c->next)
-		if (c->host[0] == a && c->host[1] == b)
-			return false;
-	p = exchange_peer(a->node->exchange, b->name);
+	p = peer_of(a, b);
 	return p != NULL && p->link == NULL;
 }
 

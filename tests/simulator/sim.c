@@ -3,10 +3,12 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/apply.h"
 #include "conf/clock.h"
@@ -281,6 +283,21 @@ dump(const struct sim *s)
 
 /* ---- one history ---- */
 
+static volatile sig_atomic_t running; /* for whoever has to say at which seed it ended */
+
+/* An assertion of the product failed. */
+static void
+on_abort(int sig)
+{
+	char text[] = "seed ########## aborted\n";
+	uint64_t seed = (uint64_t)running;
+
+	(void)sig;
+	for (size_t i = 14; i > 4; i--, seed /= 10)
+		text[i] = (char)('0' + seed % 10);
+	(void)!write(STDOUT_FILENO, text, sizeof(text) - 1);
+}
+
 static void
 draw_faults(struct sim *s, struct rng *r)
 {
@@ -467,6 +484,7 @@ run(struct sim *s)
 struct totals {
 	uint64_t seeds, failed, steps, events, records;
 	uint64_t hash; /* of the last one */
+	uint64_t all;  /* of all of them */
 };
 
 static bool
@@ -478,6 +496,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	if (s == NULL)
 		abort();
 	s->seed = seed;
+	running = (sig_atomic_t)seed;
 	s->verbose = verbose;
 	run(s);
 	t->seeds++;
@@ -486,6 +505,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	t->events += s->events;
 	t->records += ledger_records(s->ledger);
 	t->hash = s->hash;
+	t->all = (t->all ^ s->hash) * 0x100000001b3u;
 	good = !s->failed;
 	if (!good)
 		printf("seed %llu failed: %s\n", (unsigned long long)seed, s->why);
@@ -505,10 +525,11 @@ main(int argc, char **argv)
 						{"seconds", required_argument, NULL, 't'},
 						{"twice", no_argument, NULL, '2'},
 						{"quiet", no_argument, NULL, 'q'},
+						{"stop", no_argument, NULL, '1'},
 						{0}};
 	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
 	struct totals t = {0};
-	bool quiet = false, twice = false;
+	bool quiet = false, twice = false, stop = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -524,13 +545,19 @@ main(int argc, char **argv)
 			twice = true;
 		else if (c == 'q')
 			quiet = true;
+		else if (c == '1')
+			stop = true;
 		else
 			return 2;
 	}
+	signal(SIGABRT, on_abort);
 	if (seed != 0)
 		return one(seed, !quiet, &t) ? 0 : 1;
 	for (uint64_t i = 0; i < n && clock_mono_ms() - begun < seconds * 1000; i++) {
 		uint64_t hash;
+
+		if (stop && t.failed > 0)
+			break;
 
 		(void)one(first + i, false, &t);
 		hash = t.hash;
@@ -543,9 +570,9 @@ main(int argc, char **argv)
 			t.failed++;
 		}
 	}
-	printf("%llu histories, %llu failed; %llu records, %llu events, %llu steps\n",
+	printf("%llu histories, %llu failed; %llu records, %llu events, %llu steps, hash %016llx\n",
 	       (unsigned long long)t.seeds, (unsigned long long)t.failed,
 	       (unsigned long long)t.records, (unsigned long long)t.events,
-	       (unsigned long long)t.steps);
+	       (unsigned long long)t.steps, (unsigned long long)t.all);
 	return t.failed > 0 ? 1 : 0;
 }

@@ -59,6 +59,7 @@ struct host {
 	bool expect_fatal;                   /* a failure was injected that ends a process */
 	bool lost_power;
 	struct user_write *writes; /* files that a user has open */
+	const struct peer *peer[SIM_HOSTS_MAX]; /* as far as they were looked up */
 };
 
 /* One connection. Direction 0: from the dialler. */
@@ -81,6 +82,7 @@ struct sim {
 	struct conn *conns;
 	uint64_t dial_ns[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	bool parted[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	bool dialled[SIM_HOSTS_MAX][SIM_HOSTS_MAX]; /* there is a connection, from the first */
 	struct faults faults;
 	struct ledger *ledger;
 	unsigned races; /* how often a user was faster */
