@@ -512,6 +512,12 @@ top(struct disk *d)
 	return i;
 }
 
+struct inode *
+disk_mount_point(struct disk *d)
+{
+	return top(d);
+}
+
 struct disk *
 disk_new(struct rng *rng, const int64_t *clock_ns, int64_t grain_ns)
 {

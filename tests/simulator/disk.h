@@ -76,6 +76,9 @@ struct disk {
 struct disk *disk_new(struct rng *rng, const int64_t *clock_ns, int64_t grain_ns);
 void disk_free(struct disk *d);
 
+/* An empty directory in place of a root that is not mounted. */
+struct inode *disk_mount_point(struct disk *d);
+
 /* What a path below the root names. -ENOENT, -ELOOP (a symlink on the way). */
 NODISCARD int disk_find(const struct disk *d, const void *path, size_t len, struct inode **out);
 /* Its parent directory and last name; the name need not exist. */

@@ -127,7 +127,7 @@ on_watcher_fatal(void *arg, const char *what, int error)
 	struct host *h = host_of(arg);
 
 	sim_trace(h->sim, "%s watcher stops: %s: %s", h->name, what, strerror(-error));
-	if (!h->watcher.dead && !h->expect_fatal)
+	if (!h->watcher.dead && !h->expect_fatal && !(h->sim->wild && error == -ESTALE))
 		sim_fail(h->sim, "%s: the watcher stopped: %s: %s", h->name, what,
 			 strerror(-error));
 	h->watcher.dead = h->watcher.log.dead = true;
@@ -154,7 +154,7 @@ proc_begin(struct host *h, struct proc *p)
 	p->poke_ns = NEVER;
 	p->stirred = true;
 	p->slow_ns = h->sim->faults.slow_ns;
-	p->tree = (struct tree){h->disk, p, &h->root_gone, &h->marker};
+	p->tree = (struct tree){h->disk, p, &h->root_gone, &h->marker, &h->noted};
 	p->work = (struct work){.proc = p, .threads = p->kind == PROC_AGENT ? 4 : 3};
 	logdev_init(&p->log, h->wal);
 	p->log.step = on_log_step;
@@ -230,6 +230,10 @@ agent_start(struct host *h)
 
 	if (h->wal->holder != NULL)
 		return;
+	if (h->root_gone) { /* the program looks for the marker before anything else */
+		h->agent_start_ns = s->now_ns + RESTART_NS;
+		return;
+	}
 	if (h->wal->wal < 0)
 		make_home(h);
 	proc_begin(h, &h->agent);
@@ -305,6 +309,7 @@ watcher_start(struct host *h)
 	if (h->watch == NULL)
 		abort();
 	o.watch = h->watch;
+	o.seen = h->noted;
 	r = core_open(&o, &h->core);
 	if (r < 0 && !h->watcher.dead && !h->expect_fatal)
 		sim_fail(s, "%s: the watcher does not start: %s", h->name, strerror(-r));
@@ -363,13 +368,19 @@ host_kill(struct host *h, enum proc_kind kind)
 }
 
 void
-host_power_cut(struct host *h)
+host_stop(struct host *h)
 {
-	sim_trace(h->sim, "%s power cut", h->name);
 	if (h->agent.up)
 		agent_end(h);
 	if (h->watcher.up)
 		watcher_end(h);
+}
+
+void
+host_power_cut(struct host *h)
+{
+	sim_trace(h->sim, "%s power cut", h->name);
+	host_stop(h);
 	user_forget(h);
 	disk_power_cut(h->disk);
 	logdisk_power_cut(h->wal);
@@ -534,7 +545,7 @@ host_quiet(const struct host *h)
 /* ---- life ---- */
 
 static struct settings *
-settings_of(const char *name)
+settings_of(const char *name, const struct faults *f)
 {
 	struct settings *conf = NULL;
 	char text[1024], err[SETTINGS_ERROR_BYTES_MAX];
@@ -544,6 +555,13 @@ settings_of(const char *name)
 			   "[sync]\ninterval = 1s\ninline_max = 300\ndelta_min = 1K\n"
 			   "retry_max = 2s\nping = 2s\ntimeout = 10s\n[guard]\nmin_free = 64K\n",
 			   name, name, name);
+
+	if (f->deletes_max > 0)
+		len += snprintf(text + len, sizeof(text) - (size_t)len, "max_delete = %u, 1%%\n",
+				f->deletes_max);
+	if (f->tombstones_s > 0)
+		len += snprintf(text + len, sizeof(text) - (size_t)len,
+				"[trash]\ntombstones = %us\n", f->tombstones_s);
 
 	if (settings_parse("sim", text, (size_t)len, &conf, err, sizeof(err)) < 0) {
 		fprintf(stderr, "%s\n", err);
@@ -583,7 +601,7 @@ host_init(struct host *h, struct sim *s, unsigned index)
 {
 	*h = (struct host){.sim = s, .index = index, .parsed_file = -1};
 	snprintf(h->name, sizeof(h->name), "n%u", index);
-	h->conf = settings_of(h->name);
+	h->conf = settings_of(h->name, &s->faults);
 	if (s->verbose)
 		open_log(h);
 	h->wall_offset_ns = (int64_t)rng_below(&s->rng, 4 * SIM_S) - (int64_t)(2 * SIM_S);
@@ -615,6 +633,7 @@ host_free(struct host *h)
 	if (h->watcher.up)
 		watcher_end(h);
 	user_forget(h);
+	wild_free(h);
 	dotset_free(&h->said_have);
 	dotset_free(&h->said_acked);
 	log_free(h->log);

@@ -21,6 +21,8 @@ struct spot {
 	unsigned touches, records;
 	struct content *seen; /* what has ever lain there */
 	size_t nseen;
+	struct content stale; /* what lay there when the machine was new */
+	bool has_stale;
 };
 
 struct place {
@@ -118,6 +120,15 @@ has_seen(const struct spot *s, const uint8_t *hash)
 	return false;
 }
 
+static void
+add_seen(struct spot *s, const uint8_t *hash)
+{
+	if (has_seen(s, hash))
+		return;
+	s->seen = grow(s->seen, s->nseen + 1, sizeof(*s->seen));
+	memcpy(s->seen[s->nseen++].hash, hash, HASH_BYTES);
+}
+
 void
 ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
 {
@@ -126,10 +137,38 @@ ledger_seen(struct ledger *l, const struct host *h, const char *path, const stru
 
 	if (hash_of(i->data.data, i->data.len, hash) < 0)
 		abort();
-	if (has_seen(s, hash))
-		return;
-	s->seen = grow(s->seen, s->nseen + 1, sizeof(*s->seen));
-	memcpy(s->seen[s->nseen++].hash, hash, HASH_BYTES);
+	add_seen(s, hash);
+}
+
+void
+ledger_replaced(struct ledger *l, struct host *h, size_t size)
+{
+	(void)l;
+	(void)size;
+	dotset_clear(&h->said_have);
+	dotset_clear(&h->said_acked);
+}
+
+void
+ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+
+	if (hash_of(i->data.data, i->data.len, s->stale.hash) < 0)
+		abort();
+	s->has_stale = true;
+}
+
+void
+ledger_cloned(struct ledger *l, const struct host *from, const struct host *to)
+{
+	for (size_t i = 0; i < l->nplaces; i++) {
+		const struct spot *a = &l->places[i].spot[from->index];
+		struct spot *b = &l->places[i].spot[to->index];
+
+		for (size_t k = 0; k < a->nseen; k++)
+			add_seen(b, a->seen[k].hash);
+	}
 }
 
 /* ---- what is logged ---- */
@@ -266,11 +305,24 @@ ledger_back(struct ledger *l, struct host *h)
 
 /* ---- at rest ---- */
 
+/* Did it go with the WAL that had it? */
+static bool
+known_nowhere(const struct ledger *l, struct dot dot)
+{
+	if (!l->s->restored)
+		return false;
+	for (unsigned k = 0; k < l->s->n; k++)
+		if (dotset_has(&l->s->host[k]->node->index->have, dot))
+			return false;
+	return true;
+}
+
 static bool
 superseded(const struct ledger *l, const struct record *r)
 {
 	for (size_t i = 0; i < l->nlogged; i++)
-		if (same_path(l->logged[i].r, r) && record_covers(l->logged[i].r, r->dot))
+		if (same_path(l->logged[i].r, r) && record_covers(l->logged[i].r, r->dot) &&
+		    !known_nowhere(l, l->logged[i].r->dot))
 			return true;
 	return false;
 }
@@ -306,6 +358,8 @@ check_record(struct ledger *l, struct host *h, const struct record *r)
 	const struct pathent *e = index_find(h->node->index, r->path, r->path_len);
 	const struct irec *i = e != NULL ? index_record(e, r->dot) : NULL;
 
+	if (known_nowhere(l, r->dot))
+		return;
 	if (!dotset_has(&h->node->index->have, r->dot))
 		sim_fail(l->s, "%s: never heard of %s", h->name, show(r));
 	else if (r->kind == KIND_ABSENT && dotset_has(&h->node->index->floor, r->dot))

@@ -106,6 +106,8 @@ peer_of(struct host *a, const struct host *b)
 {
 	const struct peer **p = &a->peer[b->index];
 
+	if (a->sim->wild) /* members go and come */
+		return exchange_peer(a->node->exchange, b->name);
 	if (*p == NULL)
 		*p = exchange_peer(a->node->exchange, b->name);
 	return *p;
@@ -116,8 +118,8 @@ wants_dial(struct host *a, const struct host *b)
 {
 	const struct peer *p;
 
-	if (a == b || a->sim->dialled[a->index][b->index] ||
-	    a->sim->parted[a->index][b->index] || !ready(a) || !ready(b))
+	if (a == b || a->sim->dialled[a->index][b->index] || a->sim->parted[a->index][b->index] ||
+	    !ready(a) || !ready(b))
 		return false;
 	p = peer_of(a, b);
 	return p != NULL && p->link == NULL;
@@ -227,9 +229,8 @@ conn_step(struct sim *s, struct conn *c)
 		conn_free(s, c);
 		return true;
 	}
-	if (!s->calm && s->faults.cut_link != 0 &&
-	    (s->parted[c->host[0]->index][c->host[1]->index] ||
-	     rng_once_in(&s->rng, s->faults.cut_link))) {
+	if (!s->calm && (s->parted[c->host[0]->index][c->host[1]->index] ||
+			 rng_once_in(&s->rng, s->faults.cut_link))) {
 		net_cut(c);
 		return true;
 	}

@@ -18,6 +18,7 @@ struct tree {
 	struct proc *proc;
 	const bool *root_gone;
 	uint64_t *marker; /* store id in the root; 0: none */
+	struct tree_log *noted;
 };
 
 /* work.c of the simulator: a job runs at one moment and is done at another. */

@@ -17,6 +17,7 @@
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
 #define QUIET_LOOKS 10        /* 20 ms apart */
+#define HEAL_NS (500 * SIM_MS)
 #define STEPS_MAX 3000000
 #define STEP_NS (40 * 1000) /* what a step costs, at most */
 
@@ -329,6 +330,21 @@ draw_faults(struct sim *s, struct rng *r)
 	f->grain_ns = grains[rng_below(r, 4)];
 }
 
+static void
+draw_wild(struct sim *s)
+{
+	struct rng *r = &s->wild_rng;
+	struct faults *f = &s->faults;
+
+	if (!s->wild)
+		return;
+	f->wild = 2 + (unsigned)rng_below(r, 5);
+	if (rng_below(r, 2) == 0)
+		f->tombstones_s = 1 + (unsigned)rng_below(r, 20);
+	if (rng_below(r, 2) == 0)
+		f->deletes_max = 2 + (unsigned)rng_below(r, 3);
+}
+
 /* Sooner or later some sync fails: whoever finds out ends, and is started again. */
 static void
 lose_sync(struct host *h, struct rng *r)
@@ -390,15 +406,18 @@ act(struct sim *s, uint64_t spread_ns)
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	if (!go_wrong(h, &s->user_rng))
+	if (rng_once_in(&s->wild_rng, s->faults.wild))
+		wild_act(h, rng_next(&s->wild_rng), &s->wild_rng);
+	else if (!go_wrong(h, &s->user_rng) && !h->root_gone)
 		user_act(h, rng_next(&s->user_rng), &s->user_rng);
 }
 
 static void
 settle(struct sim *s)
 {
-	uint64_t end = s->now_ns + CALM_NS, look = 0;
+	uint64_t end = s->now_ns + CALM_NS, look = 0, heal = 0;
 	unsigned quiet = 0; /* looks in a row */
+	bool whole = !s->wild;
 
 	s->calm = true;
 	for (unsigned i = 0; i < s->n; i++) {
@@ -414,7 +433,11 @@ settle(struct sim *s)
 		if (s->now_ns < look)
 			continue;
 		look = s->now_ns + 20 * SIM_MS;
-		quiet = at_rest(s) && all_equal(s, NULL, 0) ? quiet + 1 : 0;
+		if (s->wild && s->now_ns >= heal) {
+			whole = wild_heal(s);
+			heal = s->now_ns + HEAL_NS;
+		}
+		quiet = whole && at_rest(s) && all_equal(s, NULL, 0) ? quiet + 1 : 0;
 		if (quiet == QUIET_LOOKS)
 			return;
 	}
@@ -433,7 +456,7 @@ stay(struct sim *s)
 	while (!s->failed && s->now_ns < end)
 		step(s, end);
 	for (unsigned i = 0; i < s->n; i++)
-		if (size[i] != s->host[i]->wal->file[s->host[i]->wal->wal]->live.len)
+		if (!s->wild && size[i] != s->host[i]->wal->file[s->host[i]->wal->wal]->live.len)
 			sim_fail(s, "%s: its WAL grows although nothing happens", s->host[i]->name);
 }
 
@@ -452,6 +475,8 @@ run(struct sim *s)
 	if (s->n > SIM_HOSTS_MAX)
 		s->n = SIM_HOSTS_MAX;
 	draw_faults(s, &r);
+	s->wild_rng.state = s->seed * 2 + 3;
+	draw_wild(s);
 	s->ledger = ledger_new(s);
 	for (unsigned i = 0; i < s->n; i++) {
 		s->host[i] = calloc(1, sizeof(*s->host[i]));
@@ -482,6 +507,7 @@ run(struct sim *s)
 }
 
 struct totals {
+	bool wild; /* what kind of histories */
 	uint64_t seeds, failed, steps, events, records;
 	uint64_t hash; /* of the last one */
 	uint64_t all;  /* of all of them */
@@ -496,6 +522,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	if (s == NULL)
 		abort();
 	s->seed = seed;
+	s->wild = t->wild;
 	running = (sig_atomic_t)seed;
 	s->verbose = verbose;
 	run(s);
@@ -526,6 +553,7 @@ main(int argc, char **argv)
 						{"twice", no_argument, NULL, '2'},
 						{"quiet", no_argument, NULL, 'q'},
 						{"stop", no_argument, NULL, '1'},
+						{"wild", no_argument, NULL, 'w'},
 						{0}};
 	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
 	struct totals t = {0};
@@ -547,6 +575,8 @@ main(int argc, char **argv)
 			quiet = true;
 		else if (c == '1')
 			stop = true;
+		else if (c == 'w')
+			t.wild = true;
 		else
 			return 2;
 	}

@@ -17,6 +17,7 @@
 
 struct sim;
 struct ledger;
+struct image;
 
 /* What may go wrong in this history. Odds are "once in so many"; 0: never. */
 struct faults {
@@ -28,9 +29,13 @@ struct faults {
 	unsigned lose_sync; /* one sync fails, instead of a user's action */
 	unsigned full;      /* disk full for a while, or room again, instead of a user's action */
 	unsigned jump;      /* a clock is set, instead of a user's action */
-	int64_t grain_ns;   /* of the file systems' times */
-	size_t events_max;  /* of the queue of watch events */
-	uint64_t slow_ns;   /* longest job */
+	/* The rest only in wild histories. */
+	unsigned wild;         /* something of wild.c, instead of a user's action */
+	unsigned tombstones_s; /* how long deletes are remembered; 0: the default */
+	unsigned deletes_max;  /* of the brake; 0: the default */
+	int64_t grain_ns;      /* of the file systems' times */
+	size_t events_max;     /* of the queue of watch events */
+	uint64_t slow_ns;      /* longest job */
 	uint64_t latency_ns;
 };
 
@@ -58,8 +63,11 @@ struct host {
 	bool in_user;                        /* a user's action is under way */
 	bool expect_fatal;                   /* a failure was injected that ends a process */
 	bool lost_power;
-	struct user_write *writes; /* files that a user has open */
+	struct user_write *writes;              /* files that a user has open */
 	const struct peer *peer[SIM_HOSTS_MAX]; /* as far as they were looked up */
+	struct tree_log noted;                  /* the tree's note of the WAL */
+	struct image *image;                    /* a copy of tree and WAL, made earlier */
+	struct inode *hidden_root;              /* while the root is not mounted */
 };
 
 /* One connection. Direction 0: from the dialler. */
@@ -86,7 +94,11 @@ struct sim {
 	struct faults faults;
 	struct ledger *ledger;
 	unsigned races; /* how often a user was faster */
-	bool calm;      /* nothing goes wrong any more */
+	struct rng wild_rng;
+	bool wild;             /* with what wild.c does */
+	bool restored;         /* some WAL was replaced by an older one, or lost */
+	struct host *expelled; /* by the others, which do not remember it */
+	bool calm;             /* nothing goes wrong any more */
 	bool verbose, failed;
 	uint64_t hash, steps, events;
 	uint64_t next_token; /* every content that is ever written is another one */
@@ -105,6 +117,7 @@ bool host_step(struct host *h);
 uint64_t host_next_ns(const struct host *h);
 void host_kill(struct host *h, enum proc_kind kind);
 void host_power_cut(struct host *h);
+void host_stop(struct host *h); /* both programs end */
 bool host_quiet(const struct host *h);
 
 /* net.c */
@@ -121,6 +134,13 @@ void user_close(struct host *h);  /* whatever is still open for writing */
 void user_forget(struct host *h); /* the same, by a power cut */
 void user_survey(struct host *h); /* whatever is in the tree now may be logged */
 
+/* wild.c: what befalls whole machines. Which of it: `what`. */
+#define WILD_KINDS 12
+void wild_act(struct host *h, uint64_t what, struct rng *rng);
+/* Everything that is still amiss is put right; true: nothing is. */
+bool wild_heal(struct sim *s);
+void wild_free(struct host *h);
+
 /* ledger.c: what was logged by whom, and whether it still makes sense */
 struct ledger *ledger_new(struct sim *s);
 void ledger_free(struct ledger *l);
@@ -134,6 +154,12 @@ void ledger_read(struct ledger *l, struct host *h, const struct buf *file, int n
 void ledger_back(struct ledger *l, struct host *h);
 /* An agent ends: what it has said is remembered. */
 void ledger_said(struct ledger *l, struct host *h);
+/* The WAL was replaced by another one, which ends there; or is lost (size 0). */
+void ledger_replaced(struct ledger *l, struct host *h, size_t size);
+/* A stale file lies at a path of a machine that is new. */
+void ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* What lay on one machine may now lie on another. */
+void ledger_cloned(struct ledger *l, const struct host *from, const struct host *to);
 /* The power went: anything may have changed at any path. */
 void ledger_power(struct ledger *l, struct host *h);
 /* At rest: everything that was logged is where it belongs. */

@@ -436,20 +436,25 @@ tfile_forget_cached(struct tfile *f)
 	(void)f;
 }
 
-/* Only the program reads it. */
 int
 tree_log_write(struct tree *t, const struct tree_log *log)
 {
-	(void)log;
-	return gone(t, "log") ? -EIO : 0;
+	if (gone(t, "log"))
+		return -EIO;
+	if (!tree_log_newer(t->noted, log)) {
+		*t->noted = *log;
+		t->noted->when_ms = *t->disk->clock_ns / 1000000;
+	}
+	return 0;
 }
 
 bool
 tree_log_newer(const struct tree_log *a, const struct tree_log *b)
 {
-	(void)a;
-	(void)b;
-	return false;
+	if (a->store != b->store)
+		return false;
+	return a->generation > b->generation ||
+	       (a->generation == b->generation && a->size > b->size);
 }
 
 int
