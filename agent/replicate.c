@@ -421,6 +421,9 @@ link_pump(struct link *l)
 	complete = walk(l, &l->own, SEEDED(sent_before_durable) ? UINT64_MAX : x->durable, true);
 	complete = walk(l, &l->relay, relay, false) && complete;
 	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;
+	/* A record that is not durable yet may have superseded one that was not sent, and is not to
+	 * be found any more: without either, nobody may be told that he holds it. */
+	complete = complete && x->n->index->lsn == x->durable;
 	/* What a peer lacks of our floor no record will tell it: it takes over our whole state
 	 * first (merge.h). */
 	complete = complete &&

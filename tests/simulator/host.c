@@ -69,8 +69,37 @@ on_shown(void *arg, struct proc *p, struct inode *i)
 	char path[512];
 
 	(void)p;
-	if (disk_path(h->disk, i, path, sizeof(path)))
-		ledger_seen(h->sim->ledger, h, path, i);
+	if (!disk_path(h->disk, i, path, sizeof(path)))
+		return;
+	ledger_seen(h->sim->ledger, h, path, i);
+	memcpy(h->shown_path, path, sizeof(path));
+	h->shown = i;
+}
+
+static void
+on_taken(void *arg, struct proc *p, struct inode *i, const void *path, size_t len)
+{
+	struct host *h = host_of(arg);
+	char text[512];
+
+	(void)p;
+	i->taken_open = i->writers > 0;
+	i->taken_changes = i->changes;
+	snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)path);
+	if (h->shown != NULL && strcmp(text, h->shown_path) == 0)
+		ledger_exchanged(h->sim->ledger, h, text, h->shown, i);
+	h->shown = NULL;
+}
+
+/* The agent has changed what lies at a path, or under a name there. */
+static void
+on_moved(void *arg, const void *path, size_t len)
+{
+	struct host *h = host_of(arg);
+	char text[512];
+
+	snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)path);
+	ledger_moved(h->sim->ledger, h, text);
 }
 
 static void
@@ -79,7 +108,8 @@ on_appended(void *arg, struct logdev *by)
 	struct host *h = host_of(arg);
 	struct proc *both[] = {&h->agent, &h->watcher};
 
-	(void)by;
+	if (by->file == h->wal->wal)
+		ledger_appended(h->sim->ledger, h, h->wal->file[by->file]->live.len);
 	for (unsigned k = 0; k < 2; k++) {
 		uint64_t at = h->sim->now_ns + rng_delay(&h->sim->rng, h->sim->faults.slow_ns);
 
@@ -95,6 +125,8 @@ on_durable(void *arg, struct logdev *by, const struct buf *file)
 
 	(void)by;
 	ledger_read(h->sim->ledger, h, file, h->wal->wal);
+	if (h->node != NULL && !h->agent.dead)
+		ledger_acks(h->sim->ledger, h);
 }
 
 static void
@@ -386,7 +418,6 @@ host_power_cut(struct host *h)
 	logdisk_power_cut(h->wal);
 	h->disk->fsync_fails = h->wal->fsync_fails = 0;
 	h->expect_fatal = false;
-	h->lost_power = true;
 	ledger_power(h->sim->ledger, h);
 	user_survey(h);
 	if (h->wal->wal >= 0)
@@ -620,6 +651,8 @@ host_init(struct host *h, struct sim *s, unsigned index)
 	h->agent.arg = h->watcher.arg = h;
 	h->agent.step = h->watcher.step = on_step;
 	h->agent.shown = on_shown;
+	h->agent.taken = on_taken;
+	h->agent.moved = on_moved;
 	h->agent_start_ns = s->now_ns + rng_delay(&s->rng, 50 * SIM_MS);
 	h->watcher_start_ns = s->now_ns + rng_delay(&s->rng, 50 * SIM_MS);
 }

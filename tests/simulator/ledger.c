@@ -10,7 +10,10 @@
 #include "agent/exchange_internal.h"
 #include "conf/hash.h"
 #include "proto/crc32c.h"
+#include "proto/path.h"
 #include "tests/simulator/sim.h"
+
+#define APPENDS_MAX 64 /* remembered for each WAL */
 
 struct content {
 	uint8_t hash[HASH_BYTES];
@@ -23,6 +26,18 @@ struct spot {
 	size_t nseen;
 	struct content stale; /* what lay there when the machine was new */
 	bool has_stale;
+	struct content mine; /* what a user put there last, and nobody touched since */
+	bool has_mine;
+	struct content old; /* one of unlikely many old versions: waits for the operator */
+	bool has_old;
+	uint64_t moved; /* when a user or the agent changed it last; the ledger's own time */
+	/* What the log says durably of it, and nobody has changed since. */
+	struct claim {
+		bool made;
+		uint8_t kind;
+		struct dot dot; /* none: no record says so */
+		struct content is;
+	} claim;
 };
 
 struct place {
@@ -41,6 +56,13 @@ struct ledger {
 	size_t nplaces;
 	struct logged *logged;
 	size_t nlogged, cap;
+	uint64_t time; /* grows with everything that is noted */
+	/* When the last appends of each WAL were made, and up to where they went. */
+	struct append {
+		size_t end;
+		uint64_t time;
+	} append[SIM_HOSTS_MAX][APPENDS_MAX];
+	unsigned nappends[SIM_HOSTS_MAX];
 };
 
 static void *
@@ -98,17 +120,72 @@ show(const struct record *r)
 
 /* ---- what users do ---- */
 
+/* A user changed it: nothing that was said of it holds any more. */
+static void
+forget(struct ledger *l, struct spot *s)
+{
+	s->has_stale = s->has_mine = s->has_old = s->claim.made = false;
+	s->moved = ++l->time;
+}
+
 void
 ledger_touch(struct ledger *l, const struct host *h, const char *path)
 {
-	spot(l, h, path, strlen(path))->touches++;
+	struct spot *s = spot(l, h, path, strlen(path));
+	size_t len = strlen(path);
+
+	s->touches++;
+	forget(l, s);
+	for (size_t i = 0; i < l->nplaces; i++)
+		if (path_below(l->places[i].path, strlen(l->places[i].path), path, len))
+			forget(l, &l->places[i].spot[h->index]);
+}
+
+void
+ledger_moved(struct ledger *l, const struct host *h, const char *path)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+
+	s->has_old = s->claim.made = false;
+	s->moved = ++l->time;
+}
+
+/* Does the disk show what the log says? */
+static bool
+claim_holds(const struct host *h, const struct place *p)
+{
+	const struct claim *c = &p->spot[h->index].claim;
+	uint8_t hash[HASH_BYTES];
+	struct inode *i;
+
+	if (disk_find(h->disk, p->path, strlen(p->path), &i) < 0)
+		return c->kind == KIND_ABSENT;
+	if (i->kind != c->kind)
+		return false;
+	return i->kind == KIND_DIR || (hash_of(i->data.data, i->data.len, hash) == 0 &&
+				       memcmp(hash, c->is.hash, HASH_BYTES) == 0);
+}
+
+void
+ledger_changed(struct ledger *l, struct host *h)
+{
+	for (size_t i = 0; i < l->nplaces; i++) {
+		struct spot *s = &l->places[i].spot[h->index];
+
+		s->touches++;
+		forget(l, s);
+	}
 }
 
 void
 ledger_power(struct ledger *l, struct host *h)
 {
 	for (size_t i = 0; i < l->nplaces; i++)
-		l->places[i].spot[h->index].touches++;
+		if (l->places[i].spot[h->index].claim.made && !h->lost_sync &&
+		    !claim_holds(h, &l->places[i]))
+			sim_fail(l->s, "%s: %s was not on the disk as the log says", h->name,
+				 l->places[i].path);
+	ledger_changed(l, h);
 }
 
 static bool
@@ -138,6 +215,128 @@ ledger_seen(struct ledger *l, const struct host *h, const char *path, const stru
 	if (hash_of(i->data.data, i->data.len, hash) < 0)
 		abort();
 	add_seen(s, hash);
+	if (!h->in_user)
+		return;
+	memcpy(s->mine.hash, hash, HASH_BYTES);
+	s->has_mine = i->kind == KIND_FILE && i->writers == 0;
+}
+
+bool
+ledger_claimed(struct ledger *l, const struct host *h, const char *path)
+{
+	const struct claim *c = &spot(l, h, path, strlen(path))->claim;
+
+	return c->made && c->kind == KIND_FILE;
+}
+
+void
+ledger_old(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+
+	if (hash_of(i->data.data, i->data.len, s->old.hash) < 0)
+		abort();
+	s->has_old = true;
+}
+
+void
+ledger_accepted(struct ledger *l, const struct host *h)
+{
+	for (size_t i = 0; i < l->nplaces; i++)
+		l->places[i].spot[h->index].has_old = false;
+}
+
+/* ---- what the agent does to the tree ---- */
+
+static const struct record *
+record_of(const struct ledger *l, const char *path, const uint8_t *hash, struct dot dot)
+{
+	for (size_t i = 0; i < l->nlogged; i++) {
+		const struct record *r = l->logged[i].r;
+
+		if (r->path_len == strlen(path) && memcmp(r->path, path, r->path_len) == 0 &&
+		    memcmp(r->hash, hash, HASH_BYTES) == 0 && r->kind == KIND_FILE &&
+		    !dot_eq(r->dot, dot))
+			return r;
+	}
+	return NULL;
+}
+
+/* An exchange: was what comes out newer than all that what is put there can be? */
+void
+ledger_exchanged(struct ledger *l, const struct host *h, const char *path, const struct inode *in,
+		 const struct inode *out)
+{
+	const struct spot *s = spot(l, h, path, strlen(path));
+	const struct logged *new = s->claim.made ? find(l, s->claim.dot) : NULL;
+	uint8_t hash[HASH_BYTES];
+	bool older = false;
+
+	if (new == NULL || in->kind != KIND_FILE || out->kind != KIND_FILE ||
+	    hash_of(out->data.data, out->data.len, hash) < 0 ||
+	    memcmp(hash, new->r->hash, HASH_BYTES) != 0 ||
+	    hash_of(in->data.data, in->data.len, hash) < 0)
+		return;
+	for (size_t i = 0; i < l->nlogged; i++) {
+		const struct record *r = l->logged[i].r;
+
+		if (!same_path(r, new->r) || memcmp(r->hash, hash, HASH_BYTES) != 0)
+			continue;
+		if (!record_covers(new->r, r->dot))
+			return;
+		older = true;
+	}
+	if (older)
+		sim_fail(l->s, "%s: an older version was put over %s", h->name, show(new->r));
+}
+
+void
+ledger_appended(struct ledger *l, const struct host *h, size_t end)
+{
+	unsigned n = l->nappends[h->index]++ % APPENDS_MAX;
+
+	l->append[h->index][n] = (struct append){end, ++l->time};
+}
+
+/* When the bytes at that place of the WAL were written; 0: not known. */
+static uint64_t
+append_time(const struct ledger *l, const struct host *h, size_t at)
+{
+	uint64_t time = 0;
+	size_t end = SIZE_MAX;
+
+	for (unsigned k = 0; k < APPENDS_MAX; k++) {
+		const struct append *a = &l->append[h->index][k];
+
+		if (a->time != 0 && a->end > at && a->end <= end && a->time > time) {
+			end = a->end;
+			time = a->time;
+		}
+	}
+	return time;
+}
+
+/* The log says durably what a path shows. It counts if it is so, and nobody has changed it since.
+ */
+static void
+claim(struct ledger *l, struct host *h, const uint8_t *path, size_t len, const struct record *r,
+      bool absent)
+{
+	struct spot *s = spot(l, h, (const char *)path, len);
+	uint64_t time = append_time(l, h, h->parsed);
+	struct place p = {.path = strndup((const char *)path, len)};
+	struct claim *c = &p.spot[h->index].claim;
+
+	s->claim.made = false;
+	*c = (struct claim){.made = true, .kind = KIND_ABSENT};
+	if (r != NULL && !absent) {
+		c->kind = r->kind;
+		c->dot = r->dot;
+		memcpy(c->is.hash, r->hash, HASH_BYTES);
+	}
+	if (time != 0 && s->moved < time && claim_holds(h, &p))
+		s->claim = *c;
+	free(p.path);
 }
 
 void
@@ -225,6 +424,10 @@ read_record(struct ledger *l, struct host *h, const struct record *r)
 		l->logged = grow(l->logged, l->cap, sizeof(*l->logged));
 	}
 	l->logged[l->nlogged++] = (struct logged){record_dup(r), h->index};
+	if (s->has_old && memcmp(s->old.hash, r->hash, HASH_BYTES) == 0)
+		sim_fail(l->s, "%s: %s was logged, one of many that went back, and nobody agreed",
+			 h->name, show(r));
+	claim(l, h, r->path, r->path_len, r, r->kind == KIND_ABSENT);
 }
 
 static void
@@ -238,6 +441,17 @@ read_known(struct ledger *l, struct host *h, const struct record *r)
 	else if (!same_path(o->r, r) || memcmp(o->r->hash, r->hash, HASH_BYTES) != 0 ||
 		 o->r->kind != r->kind || o->r->mtime_ns != r->mtime_ns)
 		sim_fail(l->s, "%s: %s is not what was logged", h->name, show(r));
+}
+
+static void
+read_applied(struct ledger *l, struct host *h, const struct entry *e)
+{
+	const struct logged *o = find(l, e->dot);
+
+	if ((e->flags & APPLIED_SHOWN) != 0 && o != NULL)
+		claim(l, h, e->path, e->path_len, o->r, false);
+	else if ((e->flags & APPLIED_ABSENT) != 0)
+		claim(l, h, e->path, e->path_len, NULL, true);
 }
 
 static void
@@ -255,6 +469,8 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		read_record(l, h, &e.rec);
 	else if (e.type == ENTRY_KNOWN)
 		read_known(l, h, &e.rec);
+	else if (e.type == ENTRY_APPLIED)
+		read_applied(l, h, &e);
 	entry_clear(&e);
 }
 
@@ -277,6 +493,36 @@ ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number
 		read_entry(l, h, file->data + h->parsed + WAL_ENTRY_HEADER_BYTES, len);
 		h->parsed += WAL_ENTRY_HEADER_BYTES + len;
 	}
+}
+
+/* ---- acknowledgements ---- */
+
+/* Is that record dealt with here: applied, superseded by something that is, or collected? */
+static bool
+dealt_with(const struct ledger *l, const struct index *x, const struct record *r)
+{
+	const struct pathent *e = index_find(x, r->path, r->path_len);
+
+	if ((e != NULL && vv_covers(&e->actx, r->dot)) || dotset_has(&x->floor, r->dot))
+		return true;
+	for (size_t i = 0; i < l->nlogged; i++) {
+		const struct record *k = l->logged[i].r;
+
+		if (same_path(k, r) && record_covers(k, r->dot) && dotset_has(&x->floor, k->dot))
+			return true;
+	}
+	return false;
+}
+
+void
+ledger_acks(struct ledger *l, const struct host *h)
+{
+	const struct index *x = h->node->index;
+
+	for (size_t i = 0; i < l->nlogged; i++)
+		if (dotset_has(&x->acked, l->logged[i].r->dot) && !dealt_with(l, x, l->logged[i].r))
+			sim_fail(l->s, "%s: %s is acknowledged, and not applied", h->name,
+				 show(l->logged[i].r));
 }
 
 /* ---- restarts ---- */
@@ -372,9 +618,81 @@ check_record(struct ledger *l, struct host *h, const struct record *r)
 		check_content(l, h, i);
 }
 
+/* What is in the store under a version's name is that version, unless somebody wrote to it there.
+ */
+static void
+check_kept(struct ledger *l, const struct host *h)
+{
+	for (const struct dent *e = h->disk->kept->dent; e != NULL; e = e->next) {
+		const struct inode *i = e->live;
+		uint8_t hash[HASH_BYTES];
+		const struct logged *o;
+		struct dot dot;
+
+		if (i == NULL || i->kind != KIND_FILE || dot_parse(e->name, &dot) < 0 ||
+		    (o = find(l, dot)) == NULL || o->r->kind != KIND_FILE || i->taken_open ||
+		    i->taken_changes != i->changes)
+			continue;
+		if (hash_of(i->data.data, i->data.len, hash) < 0 ||
+		    memcmp(hash, o->r->hash, HASH_BYTES) != 0)
+			sim_fail(l->s, "%s: what is kept as %s is something else", h->name,
+				 show(o->r));
+	}
+}
+
+static bool
+kept_hash(const struct host *h, const uint8_t *want)
+{
+	uint8_t hash[HASH_BYTES];
+
+	for (const struct dent *e = h->disk->kept->dent; e != NULL; e = e->next)
+		if (e->live != NULL && hash_of(e->live->data.data, e->live->data.len, hash) == 0 &&
+		    memcmp(hash, want, HASH_BYTES) == 0)
+			return true;
+	return false;
+}
+
+/* What a user wrote and closed was logged, or is kept. */
+static void
+check_mine(struct ledger *l, const struct host *h, const struct place *p)
+{
+	const struct spot *s = &p->spot[h->index];
+
+	if (s->has_mine && !kept_hash(h, s->mine.hash) &&
+	    record_of(l, p->path, s->mine.hash, (struct dot){0, 0}) == NULL)
+		sim_fail(l->s, "%s: what a user wrote to %s is lost", h->name, p->path);
+}
+
+/* A file that was there when a machine was new ranks below whatever others said of the path. */
+static void
+check_stale(struct ledger *l, const struct host *h, const struct place *p)
+{
+	const struct spot *s = &p->spot[h->index];
+	const struct pathent *e = index_find(h->node->index, p->path, strlen(p->path));
+	const struct irec *w = e != NULL ? index_winner(e) : NULL;
+	const struct logged *o = w != NULL ? find(l, w->r->dot) : NULL;
+
+	if (!s->has_stale || o == NULL || o->host != h->index ||
+	    memcmp(w->r->hash, s->stale.hash, HASH_BYTES) != 0)
+		return;
+	for (const struct irec *i = e->recs; i != NULL; i = i->next)
+		if (i->head && i != w && !record_import(i->r))
+			sim_fail(l->s, "%s: the stale %s won over %s", h->name, show(w->r),
+				 show(i->r));
+}
+
 void
 ledger_check(struct ledger *l)
 {
+	for (unsigned k = 0; k < l->s->n; k++) {
+		const struct host *h = l->s->host[k];
+
+		check_kept(l, h);
+		for (size_t i = 0; i < l->nplaces; i++) {
+			check_mine(l, h, &l->places[i]);
+			check_stale(l, h, &l->places[i]);
+		}
+	}
 	for (unsigned k = 0; k < l->s->n; k++) {
 		index_check(l->s->host[k]->node->index);
 		for (size_t i = 0; i < l->nlogged; i++)

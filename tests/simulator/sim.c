@@ -351,7 +351,7 @@ lose_sync(struct host *h, struct rng *r)
 {
 	unsigned n = 1 + (unsigned)rng_below(r, 12);
 
-	h->expect_fatal = true;
+	h->expect_fatal = h->lost_sync = true;
 	if (rng_below(r, 2) == 0)
 		h->disk->fsync_fails = n;
 	else

@@ -62,7 +62,9 @@ struct host {
 	struct dotset said_have, said_acked; /* to anybody */
 	bool in_user;                        /* a user's action is under way */
 	bool expect_fatal;                   /* a failure was injected that ends a process */
-	bool lost_power;
+	bool lost_sync;       /* some sync failed: what is on the disk is anybody's guess */
+	char shown_path[512]; /* where the agent has put something just now */
+	struct inode *shown;
 	struct user_write *writes;              /* files that a user has open */
 	const struct peer *peer[SIM_HOSTS_MAX]; /* as far as they were looked up */
 	struct tree_log noted;                  /* the tree's note of the WAL */
@@ -148,6 +150,20 @@ void ledger_free(struct ledger *l);
 void ledger_touch(struct ledger *l, const struct host *h, const char *path);
 /* Content as it lies at a path, closed. */
 void ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* The agent changed what a path shows. */
+void ledger_moved(struct ledger *l, const struct host *h, const char *path);
+/* It did so by an exchange. */
+void ledger_exchanged(struct ledger *l, const struct host *h, const char *path,
+		      const struct inode *in, const struct inode *out);
+/* The WAL grew up to that size. */
+void ledger_appended(struct ledger *l, const struct host *h, size_t end);
+/* Unlikely many files are old ones; this one is at a path. It may be logged when that is meant. */
+void ledger_old(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* Does the log say durably that there is a file, and does nobody contradict? */
+bool ledger_claimed(struct ledger *l, const struct host *h, const char *path);
+void ledger_accepted(struct ledger *l, const struct host *h);
+/* Is nothing acknowledged here that is not applied? */
+void ledger_acks(struct ledger *l, const struct host *h);
 /* The WAL became durable up to its end. */
 void ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number);
 /* A machine came back: does it still know what it had said? */
@@ -160,7 +176,8 @@ void ledger_replaced(struct ledger *l, struct host *h, size_t size);
 void ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
 /* What lay on one machine may now lie on another. */
 void ledger_cloned(struct ledger *l, const struct host *from, const struct host *to);
-/* The power went: anything may have changed at any path. */
+/* Anything may have changed at any path; the power went, and so it may. */
+void ledger_changed(struct ledger *l, struct host *h);
 void ledger_power(struct ledger *l, struct host *h);
 /* At rest: everything that was logged is where it belongs. */
 void ledger_check(struct ledger *l);

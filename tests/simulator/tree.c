@@ -522,10 +522,17 @@ shown(struct tree *t, struct inode *i)
 }
 
 static void
-taken(struct tree *t, struct inode *i)
+taken(struct tree *t, struct inode *i, const void *path, size_t len)
 {
 	if (t->proc->taken != NULL)
-		t->proc->taken(t->proc->arg, t->proc, i);
+		t->proc->taken(t->proc->arg, t->proc, i, path, len);
+}
+
+static void
+moved(struct tree *t, const void *path, size_t len)
+{
+	if (t->proc->moved != NULL)
+		t->proc->moved(t->proc->arg, path, len);
 }
 
 int
@@ -545,6 +552,7 @@ tree_place(struct tree *t, const char *stage, const void *path, size_t len)
 	if (p.inode != NULL)
 		return -EEXIST;
 	disk_rename(t->disk, t->disk->stage, stage, strlen(stage), p.dir, p.name, p.len);
+	moved(t, path, len);
 	shown(t, i);
 	return 0;
 }
@@ -568,7 +576,8 @@ tree_exchange(struct tree *t, const char *stage, const void *path, size_t len)
 		return -EISDIR;
 	disk_exchange(t->disk, t->disk->stage, stage, strlen(stage), p.dir, p.name, p.len);
 	shown(t, i);
-	taken(t, out);
+	taken(t, out, path, len);
+	moved(t, path, len);
 	return 0;
 }
 
@@ -587,7 +596,8 @@ tree_take(struct tree *t, const void *path, size_t len, const char *stage)
 	if (in_dir(t->disk->stage, stage) != NULL)
 		return -EEXIST;
 	disk_rename(t->disk, p.dir, p.name, p.len, t->disk->stage, stage, strlen(stage));
-	taken(t, out);
+	taken(t, out, path, len);
+	moved(t, path, len);
 	return 0;
 }
 
@@ -608,6 +618,8 @@ tree_move(struct tree *t, const void *from, size_t from_len, const void *to, siz
 		return a.inode == NULL ? -ENOENT : -EEXIST;
 	disk_rename(t->disk, a.dir, a.name, a.len, b.dir, b.name, b.len);
 	shown(t, a.inode);
+	moved(t, from, from_len);
+	moved(t, to, to_len);
 	return 0;
 }
 
@@ -622,6 +634,7 @@ tree_mkdir(struct tree *t, const void *path, size_t len, uint16_t mode, uint32_t
 	if (r < 0 || p.inode != NULL)
 		return r < 0 ? r : -EEXIST;
 	disk_make(t->disk, p.dir, p.name, p.len, KIND_DIR, mode & RECORD_MODE_MASK)->agent = true;
+	moved(t, path, len);
 	return 0;
 }
 
@@ -638,6 +651,7 @@ tree_rmdir(struct tree *t, const void *path, size_t len)
 	if (!disk_empty(p.inode))
 		return -ENOTEMPTY;
 	disk_unlink(t->disk, p.dir, p.name, p.len);
+	moved(t, path, len);
 	return 0;
 }
 

@@ -13,6 +13,8 @@
 #include "proto/member.h"
 #include "tests/simulator/sim.h"
 
+#define OLD_FILES_MAX 16
+
 /* One file, directory or link of a copy. */
 struct copied {
 	struct copied *next;
@@ -128,7 +130,7 @@ static void
 restore_tree(struct host *h, const struct image *im)
 {
 	user_close(h);
-	ledger_power(h->sim->ledger, h);
+	ledger_changed(h->sim->ledger, h);
 	clear_tree(h->disk, h->disk->root);
 	for (const struct copied *c = im->first; c != NULL; c = c->next)
 		put_back(h->disk, c);
@@ -153,7 +155,7 @@ restore_wal(struct host *h, const struct buf *wal)
 	h->parsed_file = d->wal;
 	h->parsed = wal->len;
 	ledger_replaced(h->sim->ledger, h, wal->len);
-	ledger_power(h->sim->ledger, h);
+	ledger_changed(h->sim->ledger, h);
 }
 
 /* ---- what may be lost ---- */
@@ -242,7 +244,7 @@ unmount(struct host *h)
 {
 	host_stop(h);
 	user_close(h);
-	ledger_power(h->sim->ledger, h);
+	ledger_changed(h->sim->ledger, h);
 	h->hidden_root = h->disk->root;
 	h->disk->root = disk_mount_point(h->disk);
 	h->root_gone = true;
@@ -263,9 +265,22 @@ mount(struct host *h)
 static void
 old_tree(struct host *h)
 {
+	bool scanned = h->node != NULL && h->node->index->scanned_ms != 0;
+	const struct copied *back[OLD_FILES_MAX];
+	unsigned n = 0, limit = h->sim->faults.deletes_max;
+	struct inode *i;
+
 	host_stop(h);
 	sim_trace(h->sim, "%s the tree is restored from a copy", h->name);
+	for (const struct copied *c = h->image->first; c != NULL; c = c->next)
+		if (c->kind == KIND_FILE && n < OLD_FILES_MAX && scanned &&
+		    disk_find(h->disk, c->path, strlen(c->path), &i) == 0 &&
+		    i->mtime_ns > c->mtime_ns && ledger_claimed(h->sim->ledger, h, c->path))
+			back[n++] = c;
 	restore_tree(h, h->image);
+	for (unsigned k = 0; k < n && limit > 0 && n > limit + 1; k++)
+		if (disk_find(h->disk, back[k]->path, strlen(back[k]->path), &i) == 0)
+			ledger_old(h->sim->ledger, h, back[k]->path, i);
 }
 
 static void
@@ -418,6 +433,7 @@ accept_held(struct host *h)
 	commit_put(n->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
 	commit_put(n->commit, &(struct entry){.type = ENTRY_HELD});
 	brake_accept(n->brake);
+	ledger_accepted(h->sim->ledger, h);
 }
 
 /* ---- the choice ---- */
