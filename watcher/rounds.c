@@ -311,6 +311,19 @@ hold_revert(struct rounds *r, struct take_item *it)
 	return true;
 }
 
+/* Is there a directory above that nobody has looked at yet? Then its name may not be durable, and
+ * what is in it would go with it. */
+static bool
+below_unseen(const struct rounds *r, const struct take_item *it)
+{
+	size_t len = it->found.len;
+
+	while ((len = path_parent(it->found.path, len)) > 0)
+		if (dirty_unseen(r->o.dirty, it->found.path, len))
+			return true;
+	return false;
+}
+
 static void
 item_decide(struct rounds *r, struct take_item *it)
 {
@@ -327,7 +340,10 @@ item_decide(struct rounds *r, struct take_item *it)
 		it->name = NULL;
 		return;
 	}
-	v = author_decide(r->o.author, &it->found, &r->batch, &why);
+	if (it->found.state.kind != KIND_ABSENT && below_unseen(r, it))
+		v = AUTHOR_LATER;
+	else
+		v = author_decide(r->o.author, &it->found, &r->batch, &why);
 	if (v == AUTHOR_LOGGED && it->nlink > 1 && it->found.state.kind == KIND_FILE &&
 	    r->nlinked < TAKE_BATCH_MAX)
 		r->linked[r->nlinked++] = it->found.sig;
