@@ -640,15 +640,21 @@ check_kept(struct ledger *l, const struct host *h)
 	}
 }
 
-static bool
-kept_hash(const struct host *h, const uint8_t *want)
+bool
+ledger_hash_below(const struct inode *dir, const uint8_t *want)
 {
 	uint8_t hash[HASH_BYTES];
 
-	for (const struct dent *e = h->disk->kept->dent; e != NULL; e = e->next)
-		if (e->live != NULL && hash_of(e->live->data.data, e->live->data.len, hash) == 0 &&
+	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
+		if (e->live == NULL)
+			continue;
+		if (e->live->kind == KIND_DIR && ledger_hash_below(e->live, want))
+			return true;
+		if (e->live->kind == KIND_FILE &&
+		    hash_of(e->live->data.data, e->live->data.len, hash) == 0 &&
 		    memcmp(hash, want, HASH_BYTES) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -658,7 +664,7 @@ check_mine(struct ledger *l, const struct host *h, const struct place *p)
 {
 	const struct spot *s = &p->spot[h->index];
 
-	if (s->has_mine && !kept_hash(h, s->mine.hash) &&
+	if (s->has_mine && !ledger_hash_below(h->disk->kept, s->mine.hash) &&
 	    record_of(l, p->path, s->mine.hash, (struct dot){0, 0}) == NULL)
 		sim_fail(l->s, "%s: what a user wrote to %s is lost", h->name, p->path);
 }

@@ -441,7 +441,8 @@ settle(struct sim *s)
 		if (quiet == QUIET_LOOKS)
 			return;
 	}
-	if (!s->failed && !at_rest(s))
+	s->bereft = s->wild && s->restored && wild_bereft(s);
+	if (!s->failed && !s->bereft && !at_rest(s))
 		why_not(s);
 }
 
@@ -491,12 +492,11 @@ run(struct sim *s)
 		act(s, spread);
 	if (!s->failed)
 		settle(s);
-	if (!s->failed)
+	for (unsigned i = 0; i < 2 && !s->failed && !s->bereft; i++) {
 		check_rest(s);
-	if (!s->failed)
-		stay(s);
-	if (!s->failed)
-		check_rest(s);
+		if (i == 0 && !s->failed)
+			stay(s);
+	}
 	if (s->failed && s->verbose)
 		dump(s);
 	for (unsigned i = 0; i < s->n; i++)

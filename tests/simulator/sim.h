@@ -99,6 +99,7 @@ struct sim {
 	struct rng wild_rng;
 	bool wild;             /* with what wild.c does */
 	bool restored;         /* some WAL was replaced by an older one, or lost */
+	bool bereft;           /* and with it the last copy of something */
 	struct host *expelled; /* by the others, which do not remember it */
 	bool calm;             /* nothing goes wrong any more */
 	bool verbose, failed;
@@ -141,6 +142,8 @@ void user_survey(struct host *h); /* whatever is in the tree now may be logged *
 void wild_act(struct host *h, uint64_t what, struct rng *rng);
 /* Everything that is still amiss is put right; true: nothing is. */
 bool wild_heal(struct sim *s);
+/* Is all that is not settled for want of content that is on no disk any more? */
+bool wild_bereft(struct sim *s);
 void wild_free(struct host *h);
 
 /* ledger.c: what was logged by whom, and whether it still makes sense */
@@ -172,6 +175,8 @@ void ledger_back(struct ledger *l, struct host *h);
 void ledger_said(struct ledger *l, struct host *h);
 /* The WAL was replaced by another one, which ends there; or is lost (size 0). */
 void ledger_replaced(struct ledger *l, struct host *h, size_t size);
+/* Does some file below have that content? */
+bool ledger_hash_below(const struct inode *dir, const uint8_t *hash);
 /* A stale file lies at a path of a machine that is new. */
 void ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
 /* What lay on one machine may now lie on another. */

@@ -59,6 +59,13 @@ image_free(struct image *im)
 }
 
 static void
+drop_image(struct host *h)
+{
+	image_free(h->image);
+	h->image = NULL;
+}
+
+static void
 copy_below(struct image *im, const struct inode *dir, const char *path)
 {
 	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
@@ -96,6 +103,14 @@ copy_of(const struct host *h)
 	im->marker = h->marker;
 	im->noted = h->noted;
 	return im;
+}
+
+/* With a change under way recovery could not tell later how it ended. */
+static bool
+may_copy(const struct host *h)
+{
+	return h->wal->wal >= 0 && h->node != NULL && !h->agent.dead &&
+	       commit_idle(h->node->commit) && h->node->index->intents == NULL;
 }
 
 static void
@@ -322,6 +337,7 @@ reinstall(struct host *h, const struct image *im)
 	h->noted = (struct tree_log){0};
 	h->sim->restored = true;
 	ledger_replaced(h->sim->ledger, h, 0);
+	drop_image(h); /* of another store */
 }
 
 /* Another machine's disk is copied, WAL and all. */
@@ -351,6 +367,7 @@ become_clone(struct host *h, const struct host *of)
 	h->marker = im->marker;
 	h->noted = im->noted;
 	image_free(im);
+	drop_image(h); /* of another store */
 }
 
 /* ---- members ---- */
@@ -417,6 +434,40 @@ readmit(struct sim *s)
 
 /* ---- the operator ---- */
 
+/* Has that version's content gone with a machine: is it on no disk? */
+static bool
+content_gone(struct sim *s, const struct record *r)
+{
+	for (unsigned k = 0; k < s->n; k++)
+		if (ledger_hash_below(s->host[k]->disk->root, r->hash) ||
+		    ledger_hash_below(s->host[k]->disk->kept, r->hash))
+			return false;
+	return r->kind == KIND_FILE;
+}
+
+bool
+wild_bereft(struct sim *s)
+{
+	bool any = false;
+
+	for (unsigned k = 0; k < s->n; k++) {
+		const struct node *n = s->host[k]->node;
+
+		for (const struct pathent *e = n != NULL ? index_todo_first(n->index) : NULL;
+		     e != NULL; e = e->todo_next) {
+			bool gone = false;
+
+			for (const struct irec *i = e->recs; i != NULL; i = i->next)
+				gone = gone ||
+				       (i->head && !index_applied(i) && content_gone(s, i->r));
+			if (!gone)
+				return false;
+			any = true;
+		}
+	}
+	return any;
+}
+
 /* `mimeo resume --accept-deletes', if anything waits for that. */
 static void
 accept_held(struct host *h)
@@ -441,7 +492,7 @@ accept_held(struct host *h)
 static void
 copy_taken(struct host *h)
 {
-	if (h->root_gone || h->wal->wal < 0)
+	if (h->root_gone || !may_copy(h))
 		return;
 	image_free(h->image);
 	h->image = copy_of(h);
@@ -471,7 +522,7 @@ from_copy(struct host *h, uint64_t what, struct rng *rng)
 		old_both(h);
 	else if (what == 3 && other->image != NULL)
 		reinstall(h, other->image);
-	else if (what == 4 && other != h && !other->root_gone && other->wal->wal >= 0)
+	else if (what == 4 && other != h && !other->root_gone && may_copy(other))
 		become_clone(h, other);
 	else
 		copy_taken(h);
@@ -554,6 +605,5 @@ wild_heal(struct sim *s)
 void
 wild_free(struct host *h)
 {
-	image_free(h->image);
-	h->image = NULL;
+	drop_image(h);
 }
