@@ -275,7 +275,7 @@ as_known(struct run *r, const struct pathent *ent)
 
 	if (e < 0 && e != -EMEDIUMTYPE)
 		return e == -ENOENT ? -EBADE : e;
-	if (e == -EMEDIUMTYPE || (!sig_eq(&now, &ent->sig) && !SEEDED(not_as_known)))
+	if (e == -EMEDIUMTYPE || !sig_eq(&now, &ent->sig))
 		return -EBADE;
 	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? busy(r, ent->path, ent->path_len)
 								: 0;
