@@ -61,11 +61,12 @@ for test in tests/unit/*.test; do # without a bug nothing fails
 		exit 1
 	}
 done
-printf '%-20s %9s %7s   %s\n' bug histories wild 'unit tests'
+printf '%-20s %9s %7s %7s   %s\n' bug histories wild liar 'unit tests'
 for bug in "${bugs[@]}"; do
-	plain=$(histories "$bug") wild=$(histories "$bug" --wild) unit=$(units "$bug")
-	printf '%-20s %9s %7s  %s\n' "$bug" "$plain" "$wild" "$unit"
-	[[ $plain$wild$unit != '-- -' ]] || missed=$((missed + 1))
+	plain=$(histories "$bug") wild=$(histories "$bug" --wild) liar=$(histories "$bug" --liar)
+	unit=$(units "$bug")
+	printf '%-20s %9s %7s %7s  %s\n' "$bug" "$plain" "$wild" "$liar" "$unit"
+	[[ $plain$wild$liar$unit != '--- -' ]] || missed=$((missed + 1))
 done
 echo "${#bugs[@]} bugs, $missed of them found by nothing"
 [[ $missed == 0 ]]

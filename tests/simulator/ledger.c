@@ -272,7 +272,7 @@ ledger_exchanged(struct ledger *l, const struct host *h, const char *path, const
 	uint8_t hash[HASH_BYTES];
 	bool older = false;
 
-	if (new == NULL || in->kind != KIND_FILE || out->kind != KIND_FILE ||
+	if (l->s->liar != NULL || new == NULL || in->kind != KIND_FILE || out->kind != KIND_FILE ||
 	    hash_of(out->data.data, out->data.len, hash) < 0 ||
 	    memcmp(hash, new->r->hash, HASH_BYTES) != 0 ||
 	    hash_of(in->data.data, in->data.len, hash) < 0)
@@ -415,8 +415,8 @@ read_record(struct ledger *l, struct host *h, const struct record *r)
 	if (++s->records > s->touches)
 		sim_fail(l->s, "%s: %s was logged, and no user did that", h->name, show(r));
 	for (size_t i = 0; i < l->nlogged; i++)
-		if (same_path(l->logged[i].r, r) && vv_covers(&r->ctx, l->logged[i].r->dot) &&
-		    !justified(l, h, r, &l->logged[i]))
+		if (l->s->liar == NULL && same_path(l->logged[i].r, r) &&
+		    vv_covers(&r->ctx, l->logged[i].r->dot) && !justified(l, h, r, &l->logged[i]))
 			sim_fail(l->s, "%s: %s supersedes %s, which was never there", h->name,
 				 show(r), show(l->logged[i].r));
 	if (l->nlogged == l->cap) {
@@ -436,6 +436,8 @@ read_known(struct ledger *l, struct host *h, const struct record *r)
 	const struct logged *o = find(l, r->dot);
 
 	l->s->events++;
+	if (l->s->liar != NULL)
+		return; /* it may be anything */
 	if (o == NULL)
 		sim_fail(l->s, "%s: %s was sent before it was durable", h->name, show(r));
 	else if (!same_path(o->r, r) || memcmp(o->r->hash, r->hash, HASH_BYTES) != 0 ||
@@ -519,7 +521,7 @@ ledger_acks(struct ledger *l, const struct host *h)
 {
 	const struct index *x = h->node->index;
 
-	for (size_t i = 0; i < l->nlogged; i++)
+	for (size_t i = 0; i < l->nlogged && l->s->liar == NULL; i++)
 		if (dotset_has(&x->acked, l->logged[i].r->dot) && !dealt_with(l, x, l->logged[i].r))
 			sim_fail(l->s, "%s: %s is acknowledged, and not applied", h->name,
 				 show(l->logged[i].r));
@@ -685,6 +687,32 @@ check_stale(struct ledger *l, const struct host *h, const struct place *p)
 		if (i->head && i != w && !record_import(i->r))
 			sim_fail(l->s, "%s: the stale %s won over %s", h->name, show(w->r),
 				 show(i->r));
+}
+
+/* A member may say what it likes: what a user has on his own machine is still in the tree, or kept.
+ */
+void
+ledger_check_honest(struct ledger *l)
+{
+	for (unsigned k = 0; k < l->s->n; k++) {
+		const struct host *h = l->s->host[k];
+
+		for (size_t i = 0; h != l->s->liar && i < l->nplaces; i++) {
+			const struct spot *s = &l->places[i].spot[k];
+
+			if (s->has_mine && !ledger_hash_below(h->disk->root, s->mine.hash) &&
+			    !ledger_hash_below(h->disk->stage, s->mine.hash) &&
+			    !ledger_hash_below(h->disk->kept, s->mine.hash))
+				sim_fail(l->s, "%s: what a user wrote to %s is lost", h->name,
+					 l->places[i].path);
+		}
+	}
+}
+
+struct dot
+ledger_some_dot(const struct ledger *l, uint64_t luck)
+{
+	return l->nlogged > 0 ? l->logged[luck % l->nlogged].r->dot : (struct dot){0, 0};
 }
 
 void

@@ -34,8 +34,10 @@ conn_free(struct sim *s, struct conn *c)
 	s->dialled[c->host[0]->index][c->host[1]->index] = false;
 	side_close(c, 0, "the connection was lost");
 	side_close(c, 1, "the connection was lost");
-	buf_free(&c->pipe[0]);
-	buf_free(&c->pipe[1]);
+	for (int d = 0; d < 2; d++) {
+		buf_free(&c->pipe[d]);
+		buf_free(&c->raw[d]);
+	}
 	free(c);
 }
 
@@ -161,7 +163,10 @@ pump(struct conn *c, int d)
 		len = PIPE_BYTES_MAX;
 	if (c->pipe[d].len == 0)
 		c->at_ns[d] = s->now_ns + rng_delay(&s->rng, s->faults.latency_ns);
-	buf_put(&c->pipe[d], bytes, len);
+	if (h == s->liar)
+		lie_put(c, d, bytes, len);
+	else
+		buf_put(&c->pipe[d], bytes, len);
 	exchange_consumed(c->link[d], len);
 	h->agent.stirred = true;
 	return true;

@@ -17,6 +17,7 @@
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
 #define QUIET_LOOKS 10        /* 20 ms apart */
+#define BEAR_NS (20 * SIM_S)
 #define HEAL_NS (500 * SIM_MS)
 #define STEPS_MAX 3000000
 #define STEP_NS (40 * 1000) /* what a step costs, at most */
@@ -461,8 +462,32 @@ stay(struct sim *s)
 			sim_fail(s, "%s: its WAL grows although nothing happens", s->host[i]->name);
 }
 
+/* With a liar among them the others need not agree: they lose nothing, and go on. */
 static void
-run(struct sim *s)
+bear(struct sim *s)
+{
+	uint64_t end = s->now_ns + BEAR_NS;
+
+	s->calm = true;
+	for (unsigned i = 0; i < s->n; i++)
+		user_close(s->host[i]);
+	while (!s->failed && s->now_ns < end && s->steps < STEPS_MAX)
+		step(s, end);
+	ledger_check_honest(s->ledger);
+}
+
+static void
+draw_liar(struct sim *s, bool liar)
+{
+	s->lie_rng.state = s->seed * 2 + 5;
+	if (!liar)
+		return;
+	s->liar = s->host[rng_below(&s->lie_rng, s->n)];
+	s->faults.jump = 0; /* what is kept would expire */
+}
+
+static void
+run(struct sim *s, bool liar)
 {
 	struct rng r = {s->seed * 2 + 1};
 	unsigned actions;
@@ -485,14 +510,17 @@ run(struct sim *s)
 			abort();
 		host_init(s->host[i], s, i);
 	}
+	draw_liar(s, liar);
 	set_time(s, s->now_ns);
 	actions = 5 + (unsigned)rng_below(&r, 40);
 	spread = (50 * SIM_MS) << rng_below(&r, 7);
 	for (unsigned i = 0; i < actions && !s->failed; i++)
 		act(s, spread);
-	if (!s->failed)
+	if (!s->failed && s->liar != NULL)
+		bear(s);
+	else if (!s->failed)
 		settle(s);
-	for (unsigned i = 0; i < 2 && !s->failed && !s->bereft; i++) {
+	for (unsigned i = 0; i < 2 && !s->failed && !s->bereft && s->liar == NULL; i++) {
 		check_rest(s);
 		if (i == 0 && !s->failed)
 			stay(s);
@@ -507,7 +535,7 @@ run(struct sim *s)
 }
 
 struct totals {
-	bool wild; /* what kind of histories */
+	bool wild, liar; /* what kind of histories */
 	uint64_t seeds, failed, steps, events, records;
 	uint64_t hash; /* of the last one */
 	uint64_t all;  /* of all of them */
@@ -525,7 +553,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	s->wild = t->wild;
 	running = (sig_atomic_t)seed;
 	s->verbose = verbose;
-	run(s);
+	run(s, t->liar);
 	t->seeds++;
 	t->failed += s->failed;
 	t->steps += s->steps;
@@ -546,15 +574,12 @@ one(uint64_t seed, bool verbose, struct totals *t)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-						{"seeds", required_argument, NULL, 'n'},
-						{"first", required_argument, NULL, 'f'},
-						{"seconds", required_argument, NULL, 't'},
-						{"twice", no_argument, NULL, '2'},
-						{"quiet", no_argument, NULL, 'q'},
-						{"stop", no_argument, NULL, '1'},
-						{"wild", no_argument, NULL, 'w'},
-						{0}};
+	static const struct option options[] = {
+		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
+		{"first", required_argument, NULL, 'f'}, {"seconds", required_argument, NULL, 't'},
+		{"twice", no_argument, NULL, '2'},       {"quiet", no_argument, NULL, 'q'},
+		{"stop", no_argument, NULL, '1'},        {"wild", no_argument, NULL, 'w'},
+		{"liar", no_argument, NULL, 'l'},        {0}};
 	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
 	struct totals t = {0};
 	bool quiet = false, twice = false, stop = false;
@@ -577,6 +602,8 @@ main(int argc, char **argv)
 			stop = true;
 		else if (c == 'w')
 			t.wild = true;
+		else if (c == 'l')
+			t.liar = true;
 		else
 			return 2;
 	}

@@ -77,6 +77,7 @@ struct conn {
 	struct host *host[2];
 	struct link *link[2];
 	struct buf pipe[2];
+	struct buf raw[2]; /* of a liar: a part of a frame */
 	uint64_t at_ns[2];
 	bool eof[2]; /* the sender of this direction is gone */
 	struct conn *next;
@@ -96,7 +97,8 @@ struct sim {
 	struct faults faults;
 	struct ledger *ledger;
 	unsigned races; /* how often a user was faster */
-	struct rng wild_rng;
+	struct rng wild_rng, lie_rng;
+	struct host *liar;     /* one whose word cannot be trusted; NULL: none */
 	bool wild;             /* with what wild.c does */
 	bool restored;         /* some WAL was replaced by an older one, or lost */
 	bool bereft;           /* and with it the last copy of something */
@@ -146,6 +148,9 @@ bool wild_heal(struct sim *s);
 bool wild_bereft(struct sim *s);
 void wild_free(struct host *h);
 
+/* lie.c: bytes of a liar's session are on their way out, direction d. */
+void lie_put(struct conn *c, int d, const uint8_t *bytes, size_t len);
+
 /* ledger.c: what was logged by whom, and whether it still makes sense */
 struct ledger *ledger_new(struct sim *s);
 void ledger_free(struct ledger *l);
@@ -177,6 +182,8 @@ void ledger_said(struct ledger *l, struct host *h);
 void ledger_replaced(struct ledger *l, struct host *h, size_t size);
 /* Does some file below have that content? */
 bool ledger_hash_below(const struct inode *dir, const uint8_t *hash);
+/* Of some record that was logged; none: there is none. */
+struct dot ledger_some_dot(const struct ledger *l, uint64_t luck);
 /* A stale file lies at a path of a machine that is new. */
 void ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
 /* What lay on one machine may now lie on another. */
@@ -186,6 +193,7 @@ void ledger_changed(struct ledger *l, struct host *h);
 void ledger_power(struct ledger *l, struct host *h);
 /* At rest: everything that was logged is where it belongs. */
 void ledger_check(struct ledger *l);
+void ledger_check_honest(struct ledger *l); /* what holds whatever a member says */
 size_t ledger_records(const struct ledger *l);
 
 #endif

@@ -30,14 +30,58 @@ gone(struct tree *t, const char *what)
 	return p->dead;
 }
 
+/* Does a path lead up, or a link's target from there out of the root? Told by other means than the
+ * product's own. */
+static bool
+leads_out(const char *from, const char *p, size_t len)
+{
+	int depth = 0;
+
+	for (; *from != '\0'; from++)
+		depth += *from == '/';
+	if (len == 0 || *p == '/')
+		return true;
+	for (size_t at = 0; at < len;) {
+		const char *slash = memchr(p + at, '/', len - at);
+		size_t n = slash != NULL ? (size_t)(slash - p) - at : len - at;
+
+		if (n == 2 && memcmp(p + at, "..", 2) == 0)
+			depth--;
+		else if (n != 1 || p[at] != '.')
+			depth++;
+		if (depth < 0)
+			return true;
+		at += n + 1;
+	}
+	return false;
+}
+
+static bool
+names_up(const char *p, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++)
+		if (p[i] == '.' && p[i + 1] == '.' && (i == 0 || p[i - 1] == '/') &&
+		    (i + 2 == len || p[i + 2] == '/'))
+			return true;
+	return false;
+}
+
+/* Nobody is to ask for such a path. */
+static int
+bad_path(struct tree *t)
+{
+	t->proc->step(t->proc->arg, t->proc, "!named a path that is none");
+	return -EINVAL;
+}
+
 static int
 find(struct tree *t, const void *path, size_t len, struct inode **out)
 {
 	*out = NULL;
 	if (gone(t, "look"))
 		return -EIO;
-	if (len > 0 && path_check(path, len) < 0)
-		return -EINVAL;
+	if (len > 0 && (path_check(path, len) < 0 || names_up(path, len)))
+		return bad_path(t);
 	return disk_find(t->disk, path, len, out);
 }
 
@@ -66,8 +110,8 @@ place(struct tree *t, const void *path, size_t len, struct place *p)
 	*p = (struct place){0};
 	if (gone(t, "step"))
 		return -EIO;
-	if (path_check(path, len) < 0)
-		return -EINVAL;
+	if (path_check(path, len) < 0 || names_up(path, len))
+		return bad_path(t);
 	r = disk_parent(t->disk, path, len, &p->dir, &p->name, &p->len);
 	if (r == 0)
 		p->inode = disk_lookup(p->dir, p->name, p->len);
@@ -517,6 +561,11 @@ tfile_set_meta(struct tfile *f, uint16_t mode, int64_t mtime_ns, uint32_t uid, u
 static void
 shown(struct tree *t, struct inode *i)
 {
+	char path[512];
+
+	if (i->kind == KIND_SYMLINK && disk_path(t->disk, i, path, sizeof(path)) &&
+	    leads_out(path, (const char *)i->data.data, i->data.len))
+		t->proc->step(t->proc->arg, t->proc, "!placed a symlink that leaves the root");
 	if (t->proc->shown != NULL)
 		t->proc->shown(t->proc->arg, t->proc, i);
 }
