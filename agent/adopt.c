@@ -5,6 +5,8 @@
 
 #include "agent/task.h"
 #include "conf/hash.h"
+#include "proto/path.h"
+#include "proto/seeded.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -138,7 +140,7 @@ verdict(struct commit_locked *j)
 	struct pathent *ent = r->task->ent;
 	struct irec *echo;
 
-	if (ent->intent != NULL || !same_place(r)) {
+	if (ent->intent != NULL || (!same_place(r) && !SEEDED(adopts_unseen))) {
 		task_finish(r, -EAGAIN, REASON_LOCAL);
 		return;
 	}
@@ -162,17 +164,43 @@ judge(struct run *r)
 }
 
 static void
+durable(struct sync_job *j, int error)
+{
+	struct run *r = (struct run *)((char *)j - offsetof(struct run, sync_file));
+
+	tfile_close(r->probe_file);
+	r->probe_file = NULL;
+	if (error < 0)
+		r->node->fatal(r->node->arg, "what is taken on could not be synced", error);
+	else
+		judge(r);
+}
+
+/* A user has put it there, or taken it away, and nobody has synced it: after a power cut it must
+ * still be what the log says. */
+static void
+make_durable(struct run *r)
+{
+	const struct pathent *ent = r->task->ent;
+
+	r->sync_file = (struct sync_job){.kind = r->probe_file != NULL ? SYNC_FILE : SYNC_DIRS,
+					 .file = r->probe_file,
+					 .dir[0] = ent->path,
+					 .dir_len[0] = path_parent(ent->path, ent->path_len),
+					 .done = durable};
+	syncer_add(r->node->syncer, &r->sync_file);
+}
+
+static void
 probe_done(struct work_job *j)
 {
 	struct run *r = (struct run *)((char *)j - offsetof(struct run, probe));
 
-	tfile_close(r->probe_file);
-	r->probe_file = NULL;
 	if (r->probe_error < 0)
 		task_finish(r, r->probe_error,
 			    r->probe_error == -EAGAIN ? REASON_LOCAL : "it cannot be read");
 	else
-		judge(r);
+		make_durable(r);
 }
 
 /* ---- the look ---- */
@@ -230,6 +258,6 @@ adopt(struct run *r)
 		r->probe = (struct work_job){.run = probe_run, .done = probe_done};
 		work_submit(r->node->work, &r->probe);
 	} else {
-		judge(r);
+		make_durable(r);
 	}
 }

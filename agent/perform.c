@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "proto/path.h"
+#include "proto/seeded.h"
 
 #define REASON_LOCAL "a local change is not logged yet"
 #define REASON_BUSY "a program has it open for writing"
@@ -192,7 +193,8 @@ keep_displaced(struct run *r)
 
 	if (r->kept[0] == '\0')
 		return 0;
-	e = tree_keep(tree_of(r), r->stage, r->kept);
+	e = SEEDED(displaced_lost) ? tree_stage_unlink(tree_of(r), r->stage)
+				   : tree_keep(tree_of(r), r->stage, r->kept);
 	if (e != -EEXIST)
 		return e;
 	if ((e = tree_kept_unlink(tree_of(r), r->kept)) < 0)
@@ -275,7 +277,8 @@ as_known(struct run *r, const struct pathent *ent)
 		return e == -ENOENT ? -EBADE : e;
 	if (e == -EMEDIUMTYPE || !sig_eq(&now, &ent->sig))
 		return -EBADE;
-	return now.kind == KIND_FILE ? busy(r, ent->path, ent->path_len) : 0;
+	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? busy(r, ent->path, ent->path_len)
+								: 0;
 }
 
 /* EXCHANGE brought out something that nobody has logged: put it back at once. */
@@ -353,7 +356,7 @@ do_exchange(struct run *r)
 	if (e < 0)
 		return e == -ENOENT ? -EBADE : e;
 	e = tree_stage_stat(tree_of(r), r->stage, &out);
-	if (e == 0 && !sig_eq_renamed(&out, &r->old_sig)) {
+	if (e == 0 && !sig_eq_renamed(&out, &r->old_sig) && !SEEDED(no_look_out)) {
 		if ((e = undo_exchange(r)) < 0)
 			return e;
 		rescue(r);
@@ -557,7 +560,7 @@ under_lock(struct commit_locked *j)
 	struct run *r = (struct run *)((char *)j - offsetof(struct run, locked));
 	int e;
 
-	if (!still_wanted(r)) {
+	if (!still_wanted(r) && !SEEDED(not_asked_again)) {
 		wanted_no_more(r);
 		return;
 	}
@@ -639,8 +642,10 @@ staged_durable(struct sync_job *j, int error)
 static void
 sync_staged(struct run *r)
 {
-	r->sync_file = (struct sync_job){
-		.kind = SYNC_FILE, .file = r->fetch.file, .stage = true, .done = staged_durable};
+	r->sync_file = (struct sync_job){.kind = SEEDED(stage_not_synced) ? SYNC_DIRS : SYNC_FILE,
+					 .file = r->fetch.file,
+					 .stage = true,
+					 .done = staged_durable};
 	if (!has_stage_file(r))
 		r->sync_file.kind = SYNC_DIRS;
 	syncer_add(r->node->syncer, &r->sync_file);

@@ -4,6 +4,8 @@
 
 #include "agent/plan.h"
 
+#include "proto/seeded.h"
+
 static bool
 shows_dir(const struct pathent *ent)
 {
@@ -49,7 +51,7 @@ deal_without_content(const struct index *x, const struct pathent *ent, const str
 {
 	const struct irec *w = index_winner(ent);
 
-	if (!record_live(rec->r) || rec->r->kind == KIND_DIR)
+	if (!record_live(rec->r) || rec->r->kind == KIND_DIR || SEEDED(loser_dropped))
 		return true;
 	if (w != rec && record_same_content(rec->r, w->r))
 		return true;

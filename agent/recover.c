@@ -11,6 +11,7 @@
 #include "agent/commit.h"
 #include "agent/store.h"
 #include "agent/task.h"
+#include "proto/seeded.h"
 
 struct finding {
 	bool renamed;
@@ -254,7 +255,7 @@ recover_one(struct node *n, const struct intent *in)
 	LOG(n->log, LOG_INFO, "recover.intent",
 	    f.renamed ? "it had been done" : "it had not been done",
 	    log_b("path", in->ent->path, in->ent->path_len));
-	if (f.renamed)
+	if (f.renamed && !SEEDED(recovery_drops))
 		put_outcome(n, in, &f);
 	else
 		commit_put(n->commit, &(struct entry){.type = ENTRY_DROPPED,

@@ -15,6 +15,7 @@
 #include "agent/serve.h"
 #include "agent/share.h"
 #include "agent/witness.h"
+#include "proto/seeded.h"
 
 #define MARK_EVERY_MS 5 /* a finer grain of the relay delay is of no use */
 
@@ -462,14 +463,18 @@ link_pump(struct link *l)
 	if (!l->seen_all)
 		return;
 	tell_exchanged(l);
-	complete = walk(l, &l->own, x->durable, true);
+	complete = walk(l, &l->own, SEEDED(sent_before_durable) ? UINT64_MAX : x->durable, true);
 	if (complete && l->others_ms == 0)
 		l->others_ms = x->n->now_ms + EXCHANGE_SHARE_MS;
 	complete = walk(l, &l->relay, relay, false) && complete;
 	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;
+	/* A record that is not durable yet may have superseded one that was not sent, and is not to
+	 * be found any more: without either, nobody may be told that he holds it. */
+	complete = complete && x->n->index->lsn == x->durable;
 	/* What a peer lacks of our floor no record will tell it: it takes over our whole state
 	 * first (merge.h). */
-	complete = complete && dotset_subset(&x->n->index->floor, &l->peer->seen);
+	complete = complete &&
+		   (dotset_subset(&x->n->index->floor, &l->peer->seen) || SEEDED(floor_not_told));
 	if (complete)
 		l->catching_up = false;
 	if (l->sets_due && x->n->now_ms - l->sets_ms >= EXCHANGE_SET_MS)
@@ -543,6 +548,7 @@ join_spans(struct link *l, struct dotset *set, const struct msg *m)
 	for (uint32_t i = 0; i < m->nspans && good; i++) {
 		struct span3 s = msg_span(m, i);
 
+		s.lo = SEEDED(upto_per_origin) ? 1 : s.lo;
 		good = exchange_must(l->x, dotset_add_range(&more, s.origin, s.lo, s.hi));
 	}
 	if (good && too_large(set, &more))
@@ -633,7 +639,7 @@ link_got_record(struct link *l, const struct msg *m)
 		l->peer->inline_in += m->len;
 	if (vv_get(&x->frozen, dot.origin) != 0)
 		return;
-	if (!witness_saw(x->witness, &m->rec)) {
+	if (!witness_saw(x->witness, &m->rec) && !SEEDED(equivocation_taken)) {
 		freeze(x, l->peer->name, &m->rec);
 		return;
 	}
@@ -644,7 +650,8 @@ link_got_record(struct link *l, const struct msg *m)
 		broken(l, "a record of an origin that was not introduced");
 		return;
 	}
-	if (!exchange_must(x, dotset_add(&x->incoming, dot)))
+	if (!exchange_must(x, dotset_add(&x->incoming, dot)) ||
+	    (SEEDED(held_before_durable) && !exchange_must(x, dotset_add(&x->have, dot))))
 		return;
 	if (m->inlined)
 		inbox_add(x, dot, m->bytes, m->len);

@@ -12,6 +12,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "proto/seeded.h"
+
 #define OPEN_TRIES_MAX 64 /* openat2 gives EAGAIN while somebody renames along the path */
 #define NS_PER_S 1000000000
 
@@ -143,6 +145,7 @@ open_beneath(const struct tree *t, const char *path, int flags)
 	};
 	long fd = -1;
 
+	how.resolve = SEEDED(symlink_followed) ? RESOLVE_NO_XDEV : how.resolve;
 	for (int i = 0; i < OPEN_TRIES_MAX; i++) {
 		fd = syscall(SYS_openat2, t->root, path, &how, sizeof(how));
 		if (fd >= 0 || (errno != EINTR && errno != EAGAIN))

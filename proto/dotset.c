@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/seeded.h"
+
 #define SPAN_BYTES 16       /* on the wire */
 #define ORIGIN_BYTES_MIN 12 /* on the wire: an origin with no spans */
 #define DECIMAL_DIGITS_MAX 20
@@ -152,7 +154,7 @@ dotset_prefix(const struct dotset *s, uint64_t origin)
 {
 	const struct dotspans *o = find(s, origin);
 
-	return o && o->span[0].lo == 1 ? o->span[0].hi : 0;
+	return o && (o->span[0].lo == 1 || SEEDED(prefix_with_gap)) ? o->span[0].hi : 0;
 }
 
 uint64_t

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/path.h"
+#include "proto/seeded.h"
 
 /* ---- paths ---- */
 
@@ -406,7 +407,7 @@ apply_dot(struct index *x, struct pathent *e, const struct irec *i, struct dot d
 {
 	int r;
 
-	if (i != NULL && (r = vv_join(&e->actx, &i->r->ctx)) < 0)
+	if (i != NULL && !SEEDED(context_open) && (r = vv_join(&e->actx, &i->r->ctx)) < 0)
 		return r;
 	if ((r = vv_add(&e->actx, dot)) < 0)
 		return r;
@@ -452,7 +453,7 @@ rec_add(struct index *x, struct pathent *e, const struct record *r)
 			continue;
 		if (record_covers(i->r, r->dot))
 			head = false;
-		else if (i->head && record_covers(r, i->r->dot))
+		else if (i->head && (record_covers(r, i->r->dot) || SEEDED(head_dropped)))
 			set_head(x, i, false);
 	}
 	set_head(x, mine, head);
@@ -609,7 +610,9 @@ fold_record(struct index *x, const struct entry *n, bool own)
 		if (r == 0)
 			r = record_live(i->r) ? set_shown(x, e, i, false, &n->sig)
 					      : set_shown(x, e, NULL, false, NULL);
-	} else if (index_applied(i)) {
+	} else if (SEEDED(pending_in_context)) {
+		r = apply_dot(x, e, i, i->r->dot);
+	} else if (index_applied(i) || SEEDED(ack_stored)) {
 		r = dotset_add(&x->acked, i->r->dot);
 	}
 	if (r < 0)
@@ -783,7 +786,7 @@ fold_vector(struct index *x, const struct entry *n)
 	int r;
 
 	x->exchanged = true;
-	if (x->todo_first != NULL)
+	if (x->todo_first != NULL && !SEEDED(gap_acked))
 		r = gap_add(x, &n->set);
 	else
 		r = dotset_join(&x->acked, &n->set);
@@ -797,7 +800,8 @@ fold_head_gone(struct index *x, const struct entry *n)
 	struct irec *i = e != NULL ? index_record(e, n->dot) : NULL;
 	int r;
 
-	if (n->type == ENTRY_COLLECTED && (r = dotset_add(&x->floor, n->dot)) < 0)
+	if (n->type == ENTRY_COLLECTED && !SEEDED(floor_forgotten) &&
+	    (r = dotset_add(&x->floor, n->dot)) < 0)
 		return r;
 	if (i == NULL)
 		return 0;

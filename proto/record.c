@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/path.h"
+#include "proto/seeded.h"
 
 const char *
 record_op_name(enum record_op op)
@@ -53,13 +54,13 @@ record_covers(const struct record *r, struct dot d)
 int
 record_rank(const struct record *a, const struct record *b)
 {
-	if (record_import(a) != record_import(b))
+	if (record_import(a) != record_import(b) && !SEEDED(import_wins))
 		return record_import(a) ? -1 : 1;
-	if (record_live(a) != record_live(b))
+	if (record_live(a) != record_live(b) && !SEEDED(delete_beats_edit))
 		return record_live(a) ? 1 : -1;
 	if (a->hlc != b->hlc)
 		return a->hlc < b->hlc ? -1 : 1;
-	return dot_cmp(a->dot, b->dot);
+	return SEEDED(rank_ties) ? 0 : dot_cmp(a->dot, b->dot);
 }
 
 /* Are the two equal; either may be NULL when its length is 0. */

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "proto/index.h"
+#include "proto/seeded.h"
 #include "proto/wal.h"
 
 #include <errno.h>
@@ -75,7 +76,7 @@ put_sets(const struct index *x, struct buf *out)
 {
 	put_set(out, ENTRY_FLOOR, &x->floor);
 	put_set(out, ENTRY_HELD, &x->held);
-	put_set(out, ENTRY_VECTOR, &x->acked);
+	put_set(out, ENTRY_VECTOR, SEEDED(acks_compacted) ? &x->have : &x->acked);
 	put_num(out, ENTRY_CLOCK, x->hlc);
 	put_num(out, ENTRY_PAUSE, x->paused);
 }
@@ -99,7 +100,7 @@ context_follows(const struct pathent *e)
 static void
 put_context(const struct pathent *e, struct buf *out)
 {
-	if (context_follows(e))
+	if (context_follows(e) || SEEDED(context_compacted))
 		return;
 	put(out, &(struct entry){.type = ENTRY_CONTEXT,
 				 .path = e->path,

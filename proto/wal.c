@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/crc32c.h"
+#include "proto/seeded.h"
 #include "proto/walscan.h"
 
 #define MAGIC "mimeoWAL"
@@ -320,8 +321,8 @@ judge(struct wal *w, uint64_t at, enum verdict *v)
 	uint64_t found;
 	int rc;
 
-	*v = DAMAGED;
-	if (at < w->info.snapshot_end)
+	*v = SEEDED(damage_cut) ? TORN : DAMAGED;
+	if (SEEDED(damage_cut) || at < w->info.snapshot_end)
 		return 0;
 	rc = walscan_find(&w->scan, at + 1, &found);
 	if (rc == 0)
@@ -421,7 +422,7 @@ wal_catchup(struct wal *w)
 	/* What was appended under this lock and is not synced yet is not the disk's. */
 	if (w->caught)
 		return 0;
-	if (!w->dev.is_current(w->dev.arg))
+	if (!w->dev.is_current(w->dev.arg) && !SEEDED(old_generation))
 		rc = move_over(w);
 	if (rc == 0)
 		rc = follow(w);
@@ -738,7 +739,7 @@ wal_compact_check(struct wal *w)
 static int
 compact_tail(struct wal *w)
 {
-	uint64_t at = w->next_from;
+	uint64_t at = SEEDED(tail_not_copied) ? w->info.size : w->next_from;
 	int rc = 0;
 
 	while (at < w->info.size && rc == 0) {

@@ -26,7 +26,10 @@ result() {
 }
 
 while read -r seed what; do
-	[[ $seed == [0-9]* ]] && result "$what" "$sim" --quiet --seed "$seed"
+	case $seed in
+	[0-9]*) result "$what" "$sim" --quiet --seed "$seed" ;;
+	wild) result "${what#* }" "$sim" --wild --quiet --seed "${what%% *}" ;;
+	esac
 done <"$top_srcdir/tests/simulator/seeds"
 result 'other histories' "$sim" --seeds "${SEEDS:-1500}" --seconds "${SECONDS_MAX:-60}"
 result 'the same seed is the same history' "$sim" --twice --seeds 20

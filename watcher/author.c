@@ -10,6 +10,7 @@
 #include "conf/hash.h"
 #include "proto/hlc.h"
 #include "proto/path.h"
+#include "proto/seeded.h"
 #include "proto/wal.h"
 
 bool
@@ -89,7 +90,7 @@ take_origin(struct author *a, const struct pathent *e, struct buf *batch)
 {
 	if (origin_good(a, e))
 		return;
-	if (a->origin != 0)
+	if (a->origin != 0 && !SEEDED(origin_kept))
 		a->next_origin = a->random(a->random_arg);
 	a->origin = a->next_origin;
 	a->seq = 0;
@@ -108,7 +109,7 @@ put_record(struct author *a, const struct pathent *e, const struct found *f, str
 	take_origin(a, e, batch);
 	r.path = e->path;
 	r.path_len = e->path_len;
-	r.dot = (struct dot){a->origin, ++a->seq};
+	r.dot = (struct dot){a->origin, SEEDED(seq_reused) && a->seq % 8 == 7 ? a->seq : ++a->seq};
 	r.op = op_of(e, &f->state);
 	r.flags = f->moved ? RECORD_MOVED : 0;
 	/* What a first scan finds where nothing is shown was there before anything was applied: it
@@ -256,10 +257,11 @@ author_decide(struct author *a, const struct found *f, struct buf *batch, const 
 
 	if (e == NULL && f->state.kind == KIND_ABSENT)
 		return AUTHOR_NOTHING;
-	if (e != NULL && (e->intent != NULL || (!f->unknown && e->version != f->version) ||
-			  (f->unknown && e->recs != NULL)))
+	if (!SEEDED(intent_ignored) && e != NULL &&
+	    (e->intent != NULL || (!f->unknown && e->version != f->version) ||
+	     (f->unknown && e->recs != NULL)))
 		return AUTHOR_LATER;
-	if (!still_there(a, f))
+	if (!still_there(a, f) && !SEEDED(no_second_look))
 		return AUTHOR_LATER;
 	if (f->state.kind != KIND_ABSENT && !parent_logged(a, f->path, f->len))
 		return AUTHOR_LATER; /* the directory is dirty itself and comes first */

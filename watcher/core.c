@@ -12,6 +12,7 @@
 #include "proto/backoff.h"
 #include "proto/hlc.h"
 #include "proto/path.h"
+#include "proto/seeded.h"
 #include "watcher/rehash.h"
 #include "watcher/rounds.h"
 #include "watcher/scan.h"
@@ -85,7 +86,8 @@ overflow(struct core *c)
 	LOG(c->o.log, LOG_WARN, "watch.overflow",
 	    "the kernel's event queue overflowed: the tree is scanned again",
 	    log_u("overflows", c->overflows));
-	scan_all(c->scan);
+	if (!SEEDED(overflow_ignored))
+		scan_all(c->scan);
 	rounds_poke(c->rounds); /* the WAL's events were among them, perhaps */
 }
 
@@ -229,7 +231,7 @@ may_log(void *arg)
 {
 	struct core *c = arg;
 
-	if (core_guard(c, c->err, sizeof(c->err)) == 0)
+	if (SEEDED(guard_off) || core_guard(c, c->err, sizeof(c->err)) == 0)
 		return true;
 	if (!c->stopped) {
 		LOG(c->o.log, LOG_ERROR, "guard.halted", c->err);
@@ -418,7 +420,7 @@ from_backup(struct core *c)
 	const struct wal_info *i = wal_info(c->wal);
 	struct tree_log here = {.store = i->store, .generation = i->generation, .size = i->size};
 
-	if (c->o.seen.store == 0 || !tree_log_newer(&c->o.seen, &here) ||
+	if (SEEDED(backup_trusted) || c->o.seen.store == 0 || !tree_log_newer(&c->o.seen, &here) ||
 	    (int64_t)c->index->scanned_ms > c->o.seen.when_ms)
 		return false;
 	LOG(c->o.log, LOG_WARN, "start.backup",
@@ -440,7 +442,8 @@ begin(struct core *c)
 				    .random = c->o.random,
 				    .random_arg = c->o.arg,
 				    .hlc = hlc_seen(0, c->index->hlc_own, c->o.wall_ms),
-				    .import = c->index->scanned_ms == 0 || from_backup(c),
+				    .import = (c->index->scanned_ms == 0 || from_backup(c)) &&
+					      !SEEDED(first_scan_wins),
 				    .immutable = c->o.conf->immutable};
 	if (c->index->barrier > c->index->answered)
 		rounds_barrier(c->rounds, c->index->barrier);

@@ -152,6 +152,14 @@ dirty_has(const struct dirty *d, const void *path, size_t len)
 }
 
 bool
+dirty_unseen(const struct dirty *d, const void *path, size_t len)
+{
+	const struct dirty_name *n = find(d, path, len);
+
+	return n != NULL && n->waiting && n->reason == NULL && (!n->in_hand || n->again);
+}
+
+bool
 dirty_below(const struct dirty *d, const void *path, size_t len)
 {
 	for (const struct dirty_name *n = d->first; n != NULL; n = n->next)

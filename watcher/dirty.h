@@ -51,6 +51,8 @@ NODISCARD int dirty_add_late(struct dirty *d, const void *path, size_t len, uint
 /* The same, and what is there is hashed even if its signature is the known one. */
 NODISCARD int dirty_force(struct dirty *d, const void *path, size_t len, uint64_t now_ms);
 bool dirty_has(const struct dirty *d, const void *path, size_t len);
+/* Does it wait for its first look, or has it changed since it was taken? */
+bool dirty_unseen(const struct dirty *d, const void *path, size_t len);
 /* Is any name at or below the path waiting? */
 bool dirty_below(const struct dirty *d, const void *path, size_t len);
 /* The next name that is due, marked as in hand; NULL: none. Order of arrival. */

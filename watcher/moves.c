@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/path.h"
+#include "proto/seeded.h"
 
 struct move {
 	uint32_t cookie;
@@ -66,7 +67,7 @@ moves_from(struct moves *m, uint32_t cookie, const void *path, size_t len, bool 
 
 	clear(v);
 	*v = (struct move){.cookie = cookie,
-			   .tainted = tainted,
+			   .tainted = tainted && !SEEDED(taint_ignored),
 			   .at_ms = now_ms,
 			   .from = copy(path, len),
 			   .from_len = len};

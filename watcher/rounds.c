@@ -11,6 +11,7 @@
 
 #include "conf/escape.h"
 #include "proto/path.h"
+#include "proto/seeded.h"
 #include "watcher/take.h"
 
 #define RETRY_BUSY_MS                                                                              \
@@ -297,7 +298,7 @@ hold_revert(struct rounds *r, struct take_item *it)
 			   RETRY_SCAN_MS);
 		return true;
 	}
-	if (r->reverts <= revert_limit(r))
+	if (r->reverts <= revert_limit(r) || SEEDED(reverts_logged))
 		return false;
 	if (!r->told)
 		LOG(r->o.log, LOG_ERROR, "guard.held",
@@ -324,6 +325,19 @@ look_below(struct rounds *r, const struct take_item *it)
 			(void)!dirty_add_late(r->o.dirty, c->path, c->path_len, r->now_ms);
 }
 
+/* Is there a directory above that nobody has looked at yet? Then its name may not be durable, and
+ * what is in it would go with it. */
+static bool
+below_unseen(const struct rounds *r, const struct take_item *it)
+{
+	size_t len = it->found.len;
+
+	while ((len = path_parent(it->found.path, len)) > 0)
+		if (dirty_unseen(r->o.dirty, it->found.path, len))
+			return true;
+	return false;
+}
+
 static void
 item_decide(struct rounds *r, struct take_item *it)
 {
@@ -340,7 +354,10 @@ item_decide(struct rounds *r, struct take_item *it)
 		it->name = NULL;
 		return;
 	}
-	v = author_decide(r->o.author, &it->found, &r->batch, &why);
+	if (it->found.state.kind != KIND_ABSENT && below_unseen(r, it))
+		v = AUTHOR_LATER;
+	else
+		v = author_decide(r->o.author, &it->found, &r->batch, &why);
 	if (v == AUTHOR_LOGGED && it->nlink > 1 && it->found.state.kind == KIND_FILE &&
 	    r->nlinked < TAKE_BATCH_MAX)
 		r->linked[r->nlinked++] = it->found.sig;

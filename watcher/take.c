@@ -12,6 +12,7 @@
 
 #include "conf/hash.h"
 #include "proto/path.h"
+#include "proto/seeded.h"
 
 #define CHUNK_BYTES (256u * 1024)
 
@@ -76,7 +77,7 @@ take_open_file(struct take_batch *b, struct take_item *it, struct tfile *f, stru
 		r = lease(f);
 	if (r == 0)
 		r = tfile_stat(f, &after, NULL);
-	if (r == 0 && !sig_eq(&after, &it->found.sig))
+	if (r == 0 && !sig_eq(&after, &it->found.sig) && !SEEDED(torn_read))
 		r = -EAGAIN;
 	return r;
 }
@@ -99,10 +100,11 @@ take_file(struct take_batch *b, struct take_item *it, struct scratch *s)
 	r = take_open_file(b, it, f, s);
 	st->size = it->found.sig.size;
 	st->mtime_ns = it->found.sig.mtime_ns;
-	if (r == 0 && s->files < TAKE_EACH_MAX)
+	if (r == 0 && s->files < TAKE_EACH_MAX && !SEEDED(bytes_not_synced))
 		r = tfile_sync(f);
 	s->files++;
-	it->found.sig.provisional = fresh(b->wall_ns, it->found.sig.ctime_ns);
+	it->found.sig.provisional =
+		fresh(b->wall_ns, it->found.sig.ctime_ns) && !SEEDED(grain_ignored);
 	tfile_close(f);
 	return r;
 }
@@ -218,7 +220,7 @@ same_parent(const struct take_item *a, const struct take_item *b)
 static int
 sync_parents(struct take_batch *b)
 {
-	for (size_t i = 0; i < b->n; i++) {
+	for (size_t i = 0; i < b->n && !SEEDED(name_not_synced); i++) {
 		struct take_item *it = &b->item[i];
 		bool before = false;
 		int r;

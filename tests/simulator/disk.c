@@ -307,6 +307,7 @@ disk_write(struct disk *d, struct inode *i, uint64_t off, const void *bytes, siz
 	}
 	if (len > 0)
 		memcpy(i->data.data + off, bytes, len);
+	i->changes++;
 	i->mtime_ns = now(d);
 	disk_touched(d, i, false);
 }
@@ -317,6 +318,7 @@ disk_truncate(struct disk *d, struct inode *i, uint64_t size)
 	while (i->data.len < size)
 		buf_put_u8(&i->data, 0);
 	i->data.len = size;
+	i->changes++;
 	i->mtime_ns = now(d);
 	disk_touched(d, i, false);
 }
@@ -461,6 +463,7 @@ cut_inode(struct disk *d, struct inode *i)
 
 	i->writers = 0;
 	i->wd = -1;
+	i->changes++;
 	i->dirty = false;
 	if (luck == 0) { /* all of it had reached the disk */
 		i->dirty = true;
@@ -510,6 +513,12 @@ top(struct disk *d)
 
 	save(i);
 	return i;
+}
+
+struct inode *
+disk_mount_point(struct disk *d)
+{
+	return top(d);
 }
 
 struct disk *

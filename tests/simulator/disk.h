@@ -32,14 +32,15 @@ struct inode {
 		struct buf data;
 		uint16_t mode;
 		int64_t mtime_ns;
-	} saved;    /* what is durable of it */
-	bool dirty; /* differs from what is saved, as far as the system knows */
-	bool agent; /* the agent made it */
-	bool logged_once;
-	unsigned writers;  /* open for writing */
-	int wd;            /* watch on this directory; -1 none */
-	struct dent *at;   /* where it was put last */
-	struct dent *dent; /* first name in this directory */
+	} saved;         /* what is durable of it */
+	bool dirty;      /* differs from what is saved, as far as the system knows */
+	bool agent;      /* the agent made it */
+	bool taken_open; /* somebody wrote to it when the agent took it away */
+	unsigned changes, taken_changes; /* of its bytes, in all and until then */
+	unsigned writers;                /* open for writing */
+	int wd;                          /* watch on this directory; -1 none */
+	struct dent *at;                 /* where it was put last */
+	struct dent *dent;               /* first name in this directory */
 	struct inode *next;
 };
 
@@ -75,6 +76,9 @@ struct disk {
 /* NULL: out of memory. */
 struct disk *disk_new(struct rng *rng, const int64_t *clock_ns, int64_t grain_ns);
 void disk_free(struct disk *d);
+
+/* An empty directory in place of a root that is not mounted. */
+struct inode *disk_mount_point(struct disk *d);
 
 /* What a path below the root names. -ENOENT, -ELOOP (a symlink on the way). */
 NODISCARD int disk_find(const struct disk *d, const void *path, size_t len, struct inode **out);

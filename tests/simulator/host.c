@@ -69,8 +69,37 @@ on_shown(void *arg, struct proc *p, struct inode *i)
 	char path[512];
 
 	(void)p;
-	if (disk_path(h->disk, i, path, sizeof(path)))
-		ledger_seen(h->sim->ledger, h, path, i);
+	if (!disk_path(h->disk, i, path, sizeof(path)))
+		return;
+	ledger_seen(h->sim->ledger, h, path, i);
+	memcpy(h->shown_path, path, sizeof(path));
+	h->shown = i;
+}
+
+static void
+on_taken(void *arg, struct proc *p, struct inode *i, const void *path, size_t len)
+{
+	struct host *h = host_of(arg);
+	char text[512];
+
+	(void)p;
+	i->taken_open = i->writers > 0;
+	i->taken_changes = i->changes;
+	snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)path);
+	if (h->shown != NULL && strcmp(text, h->shown_path) == 0)
+		ledger_exchanged(h->sim->ledger, h, text, h->shown, i);
+	h->shown = NULL;
+}
+
+/* The agent has changed what lies at a path, or under a name there. */
+static void
+on_moved(void *arg, const void *path, size_t len)
+{
+	struct host *h = host_of(arg);
+	char text[512];
+
+	snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)path);
+	ledger_moved(h->sim->ledger, h, text);
 }
 
 static void
@@ -79,7 +108,8 @@ on_appended(void *arg, struct logdev *by)
 	struct host *h = host_of(arg);
 	struct proc *both[] = {&h->agent, &h->watcher};
 
-	(void)by;
+	if (by->file == h->wal->wal)
+		ledger_appended(h->sim->ledger, h, h->wal->file[by->file]->live.len);
 	for (unsigned k = 0; k < 2; k++) {
 		uint64_t at = h->sim->now_ns + rng_delay(&h->sim->rng, h->sim->faults.slow_ns);
 
@@ -95,6 +125,8 @@ on_durable(void *arg, struct logdev *by, const struct buf *file)
 
 	(void)by;
 	ledger_read(h->sim->ledger, h, file, h->wal->wal);
+	if (h->node != NULL && !h->agent.dead)
+		ledger_acks(h->sim->ledger, h);
 }
 
 static void
@@ -127,7 +159,7 @@ on_watcher_fatal(void *arg, const char *what, int error)
 	struct host *h = host_of(arg);
 
 	sim_trace(h->sim, "%s watcher stops: %s: %s", h->name, what, strerror(-error));
-	if (!h->watcher.dead && !h->expect_fatal)
+	if (!h->watcher.dead && !h->expect_fatal && !(h->sim->wild && error == -ESTALE))
 		sim_fail(h->sim, "%s: the watcher stopped: %s: %s", h->name, what,
 			 strerror(-error));
 	h->watcher.dead = h->watcher.log.dead = true;
@@ -154,7 +186,7 @@ proc_begin(struct host *h, struct proc *p)
 	p->poke_ns = NEVER;
 	p->stirred = true;
 	p->slow_ns = h->sim->faults.slow_ns;
-	p->tree = (struct tree){h->disk, p, &h->root_gone, &h->marker};
+	p->tree = (struct tree){h->disk, p, &h->root_gone, &h->marker, &h->noted};
 	p->work = (struct work){.proc = p, .threads = p->kind == PROC_AGENT ? 4 : 3};
 	logdev_init(&p->log, h->wal);
 	p->log.step = on_log_step;
@@ -230,6 +262,10 @@ agent_start(struct host *h)
 
 	if (h->wal->holder != NULL)
 		return;
+	if (h->root_gone) { /* the program looks for the marker before anything else */
+		h->agent_start_ns = s->now_ns + RESTART_NS;
+		return;
+	}
 	if (h->wal->wal < 0)
 		make_home(h);
 	proc_begin(h, &h->agent);
@@ -305,6 +341,7 @@ watcher_start(struct host *h)
 	if (h->watch == NULL)
 		abort();
 	o.watch = h->watch;
+	o.seen = h->noted;
 	r = core_open(&o, &h->core);
 	if (r < 0 && !h->watcher.dead && !h->expect_fatal)
 		sim_fail(s, "%s: the watcher does not start: %s", h->name, strerror(-r));
@@ -324,6 +361,7 @@ agent_end(struct host *h)
 	work_drain(&h->agent.work);
 	node_close(h->node);
 	h->node = NULL;
+	memset(h->peer, 0, sizeof(h->peer));
 	tree_close_all(&h->agent);
 	h->agent.up = false;
 	h->agent_start_ns = h->sim->now_ns + rng_delay(&h->sim->rng, RESTART_NS);
@@ -362,19 +400,24 @@ host_kill(struct host *h, enum proc_kind kind)
 }
 
 void
-host_power_cut(struct host *h)
+host_stop(struct host *h)
 {
-	sim_trace(h->sim, "%s power cut", h->name);
 	if (h->agent.up)
 		agent_end(h);
 	if (h->watcher.up)
 		watcher_end(h);
+}
+
+void
+host_power_cut(struct host *h)
+{
+	sim_trace(h->sim, "%s power cut", h->name);
+	host_stop(h);
 	user_forget(h);
 	disk_power_cut(h->disk);
 	logdisk_power_cut(h->wal);
 	h->disk->fsync_fails = h->wal->fsync_fails = 0;
 	h->expect_fatal = false;
-	h->lost_power = true;
 	ledger_power(h->sim->ledger, h);
 	user_survey(h);
 	if (h->wal->wal >= 0)
@@ -533,7 +576,7 @@ host_quiet(const struct host *h)
 /* ---- life ---- */
 
 static struct settings *
-settings_of(const char *name)
+settings_of(const char *name, const struct faults *f)
 {
 	struct settings *conf = NULL;
 	char text[1024], err[SETTINGS_ERROR_BYTES_MAX];
@@ -543,6 +586,13 @@ settings_of(const char *name)
 			   "[sync]\ninterval = 1s\ninline_max = 300\ndelta_min = 1K\n"
 			   "retry_max = 2s\nping = 2s\ntimeout = 10s\n[guard]\nmin_free = 64K\n",
 			   name, name, name);
+
+	if (f->deletes_max > 0)
+		len += snprintf(text + len, sizeof(text) - (size_t)len, "max_delete = %u, 1%%\n",
+				f->deletes_max);
+	if (f->tombstones_s > 0)
+		len += snprintf(text + len, sizeof(text) - (size_t)len,
+				"[trash]\ntombstones = %us\n", f->tombstones_s);
 
 	if (settings_parse("sim", text, (size_t)len, &conf, err, sizeof(err)) < 0) {
 		fprintf(stderr, "%s\n", err);
@@ -582,7 +632,7 @@ host_init(struct host *h, struct sim *s, unsigned index)
 {
 	*h = (struct host){.sim = s, .index = index, .parsed_file = -1};
 	snprintf(h->name, sizeof(h->name), "n%u", index);
-	h->conf = settings_of(h->name);
+	h->conf = settings_of(h->name, &s->faults);
 	if (s->verbose)
 		open_log(h);
 	h->wall_offset_ns = (int64_t)rng_below(&s->rng, 4 * SIM_S) - (int64_t)(2 * SIM_S);
@@ -601,6 +651,8 @@ host_init(struct host *h, struct sim *s, unsigned index)
 	h->agent.arg = h->watcher.arg = h;
 	h->agent.step = h->watcher.step = on_step;
 	h->agent.shown = on_shown;
+	h->agent.taken = on_taken;
+	h->agent.moved = on_moved;
 	h->agent_start_ns = s->now_ns + rng_delay(&s->rng, 50 * SIM_MS);
 	h->watcher_start_ns = s->now_ns + rng_delay(&s->rng, 50 * SIM_MS);
 }
@@ -614,6 +666,7 @@ host_free(struct host *h)
 	if (h->watcher.up)
 		watcher_end(h);
 	user_forget(h);
+	wild_free(h);
 	dotset_free(&h->said_have);
 	dotset_free(&h->said_acked);
 	log_free(h->log);

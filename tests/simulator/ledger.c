@@ -10,7 +10,10 @@
 #include "agent/exchange_internal.h"
 #include "conf/hash.h"
 #include "proto/crc32c.h"
+#include "proto/path.h"
 #include "tests/simulator/sim.h"
+
+#define APPENDS_MAX 64 /* remembered for each WAL */
 
 struct content {
 	uint8_t hash[HASH_BYTES];
@@ -21,6 +24,20 @@ struct spot {
 	unsigned touches, records;
 	struct content *seen; /* what has ever lain there */
 	size_t nseen;
+	struct content stale; /* what lay there when the machine was new */
+	bool has_stale;
+	struct content mine; /* what a user put there last, and nobody touched since */
+	bool has_mine;
+	struct content old; /* one of unlikely many old versions: waits for the operator */
+	bool has_old;
+	uint64_t moved; /* when a user or the agent changed it last; the ledger's own time */
+	/* What the log says durably of it, and nobody has changed since. */
+	struct claim {
+		bool made;
+		uint8_t kind;
+		struct dot dot; /* none: no record says so */
+		struct content is;
+	} claim;
 };
 
 struct place {
@@ -39,6 +56,13 @@ struct ledger {
 	size_t nplaces;
 	struct logged *logged;
 	size_t nlogged, cap;
+	uint64_t time; /* grows with everything that is noted */
+	/* When the last appends of each WAL were made, and up to where they went. */
+	struct append {
+		size_t end;
+		uint64_t time;
+	} append[SIM_HOSTS_MAX][APPENDS_MAX];
+	unsigned nappends[SIM_HOSTS_MAX];
 };
 
 static void *
@@ -96,17 +120,72 @@ show(const struct record *r)
 
 /* ---- what users do ---- */
 
+/* A user changed it: nothing that was said of it holds any more. */
+static void
+forget(struct ledger *l, struct spot *s)
+{
+	s->has_stale = s->has_mine = s->has_old = s->claim.made = false;
+	s->moved = ++l->time;
+}
+
 void
 ledger_touch(struct ledger *l, const struct host *h, const char *path)
 {
-	spot(l, h, path, strlen(path))->touches++;
+	struct spot *s = spot(l, h, path, strlen(path));
+	size_t len = strlen(path);
+
+	s->touches++;
+	forget(l, s);
+	for (size_t i = 0; i < l->nplaces; i++)
+		if (path_below(l->places[i].path, strlen(l->places[i].path), path, len))
+			forget(l, &l->places[i].spot[h->index]);
+}
+
+void
+ledger_moved(struct ledger *l, const struct host *h, const char *path)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+
+	s->has_old = s->claim.made = false;
+	s->moved = ++l->time;
+}
+
+/* Does the disk show what the log says? */
+static bool
+claim_holds(const struct host *h, const struct place *p)
+{
+	const struct claim *c = &p->spot[h->index].claim;
+	uint8_t hash[HASH_BYTES];
+	struct inode *i;
+
+	if (disk_find(h->disk, p->path, strlen(p->path), &i) < 0)
+		return c->kind == KIND_ABSENT;
+	if (i->kind != c->kind)
+		return false;
+	return i->kind == KIND_DIR || (hash_of(i->data.data, i->data.len, hash) == 0 &&
+				       memcmp(hash, c->is.hash, HASH_BYTES) == 0);
+}
+
+void
+ledger_changed(struct ledger *l, struct host *h)
+{
+	for (size_t i = 0; i < l->nplaces; i++) {
+		struct spot *s = &l->places[i].spot[h->index];
+
+		s->touches++;
+		forget(l, s);
+	}
 }
 
 void
 ledger_power(struct ledger *l, struct host *h)
 {
 	for (size_t i = 0; i < l->nplaces; i++)
-		l->places[i].spot[h->index].touches++;
+		if (l->places[i].spot[h->index].claim.made && !h->lost_sync &&
+		    !claim_holds(h, &l->places[i]))
+			sim_fail(l->s, "%s: %s was not on the disk as the log says", h->name,
+				 l->places[i].path);
+	ledger_changed(l, h);
 }
 
 static bool
@@ -119,7 +198,7 @@ has_seen(const struct spot *s, const uint8_t *hash)
 }
 
 static void
-remember(struct spot *s, const uint8_t *hash)
+add_seen(struct spot *s, const uint8_t *hash)
 {
 	if (has_seen(s, hash))
 		return;
@@ -135,7 +214,160 @@ ledger_seen(struct ledger *l, const struct host *h, const char *path, const stru
 
 	if (hash_of(i->data.data, i->data.len, hash) < 0)
 		abort();
-	remember(s, hash);
+	add_seen(s, hash);
+	if (!h->in_user)
+		return;
+	memcpy(s->mine.hash, hash, HASH_BYTES);
+	s->has_mine = i->kind == KIND_FILE && i->writers == 0;
+}
+
+bool
+ledger_claimed(struct ledger *l, const struct host *h, const char *path)
+{
+	const struct claim *c = &spot(l, h, path, strlen(path))->claim;
+
+	return c->made && c->kind == KIND_FILE;
+}
+
+void
+ledger_old(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+
+	if (hash_of(i->data.data, i->data.len, s->old.hash) < 0)
+		abort();
+	s->has_old = true;
+}
+
+void
+ledger_accepted(struct ledger *l, const struct host *h)
+{
+	for (size_t i = 0; i < l->nplaces; i++)
+		l->places[i].spot[h->index].has_old = false;
+}
+
+/* ---- what the agent does to the tree ---- */
+
+static const struct record *
+record_of(const struct ledger *l, const char *path, const uint8_t *hash, struct dot dot)
+{
+	for (size_t i = 0; i < l->nlogged; i++) {
+		const struct record *r = l->logged[i].r;
+
+		if (r->path_len == strlen(path) && memcmp(r->path, path, r->path_len) == 0 &&
+		    memcmp(r->hash, hash, HASH_BYTES) == 0 && r->kind == KIND_FILE &&
+		    !dot_eq(r->dot, dot))
+			return r;
+	}
+	return NULL;
+}
+
+/* An exchange: was what comes out newer than all that what is put there can be? */
+void
+ledger_exchanged(struct ledger *l, const struct host *h, const char *path, const struct inode *in,
+		 const struct inode *out)
+{
+	const struct spot *s = spot(l, h, path, strlen(path));
+	const struct logged *new = s->claim.made ? find(l, s->claim.dot) : NULL;
+	uint8_t hash[HASH_BYTES];
+	bool older = false;
+
+	if (l->s->liar != NULL || new == NULL || in->kind != KIND_FILE || out->kind != KIND_FILE ||
+	    hash_of(out->data.data, out->data.len, hash) < 0 ||
+	    memcmp(hash, new->r->hash, HASH_BYTES) != 0 ||
+	    hash_of(in->data.data, in->data.len, hash) < 0)
+		return;
+	for (size_t i = 0; i < l->nlogged; i++) {
+		const struct record *r = l->logged[i].r;
+
+		if (!same_path(r, new->r) || memcmp(r->hash, hash, HASH_BYTES) != 0)
+			continue;
+		if (!record_covers(new->r, r->dot))
+			return;
+		older = true;
+	}
+	if (older)
+		sim_fail(l->s, "%s: an older version was put over %s", h->name, show(new->r));
+}
+
+void
+ledger_appended(struct ledger *l, const struct host *h, size_t end)
+{
+	unsigned n = l->nappends[h->index]++ % APPENDS_MAX;
+
+	l->append[h->index][n] = (struct append){end, ++l->time};
+}
+
+/* When the bytes at that place of the WAL were written; 0: not known. */
+static uint64_t
+append_time(const struct ledger *l, const struct host *h, size_t at)
+{
+	uint64_t time = 0;
+	size_t end = SIZE_MAX;
+
+	for (unsigned k = 0; k < APPENDS_MAX; k++) {
+		const struct append *a = &l->append[h->index][k];
+
+		if (a->time != 0 && a->end > at && a->end <= end && a->time > time) {
+			end = a->end;
+			time = a->time;
+		}
+	}
+	return time;
+}
+
+/* The log says durably what a path shows. It counts if it is so, and nobody has changed it since.
+ */
+static void
+claim(struct ledger *l, struct host *h, const uint8_t *path, size_t len, const struct record *r,
+      bool absent)
+{
+	struct spot *s = spot(l, h, (const char *)path, len);
+	uint64_t time = append_time(l, h, h->parsed);
+	struct place p = {.path = strndup((const char *)path, len)};
+	struct claim *c = &p.spot[h->index].claim;
+
+	s->claim.made = false;
+	*c = (struct claim){.made = true, .kind = KIND_ABSENT};
+	if (r != NULL && !absent) {
+		c->kind = r->kind;
+		c->dot = r->dot;
+		memcpy(c->is.hash, r->hash, HASH_BYTES);
+	}
+	if (time != 0 && s->moved < time && claim_holds(h, &p))
+		s->claim = *c;
+	free(p.path);
+}
+
+void
+ledger_replaced(struct ledger *l, struct host *h, size_t size)
+{
+	(void)l;
+	(void)size;
+	dotset_clear(&h->said_have);
+	dotset_clear(&h->said_acked);
+}
+
+void
+ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+
+	if (hash_of(i->data.data, i->data.len, s->stale.hash) < 0)
+		abort();
+	s->has_stale = true;
+}
+
+void
+ledger_cloned(struct ledger *l, const struct host *from, const struct host *to)
+{
+	for (size_t i = 0; i < l->nplaces; i++) {
+		const struct spot *a = &l->places[i].spot[from->index];
+		struct spot *b = &l->places[i].spot[to->index];
+
+		for (size_t k = 0; k < a->nseen; k++)
+			add_seen(b, a->seen[k].hash);
+	}
 }
 
 /* ---- what is logged ---- */
@@ -183,8 +415,8 @@ read_record(struct ledger *l, struct host *h, const struct record *r)
 	if (++s->records > s->touches)
 		sim_fail(l->s, "%s: %s was logged, and no user did that", h->name, show(r));
 	for (size_t i = 0; i < l->nlogged; i++)
-		if (same_path(l->logged[i].r, r) && vv_covers(&r->ctx, l->logged[i].r->dot) &&
-		    !justified(l, h, r, &l->logged[i]))
+		if (l->s->liar == NULL && same_path(l->logged[i].r, r) &&
+		    vv_covers(&r->ctx, l->logged[i].r->dot) && !justified(l, h, r, &l->logged[i]))
 			sim_fail(l->s, "%s: %s supersedes %s, which was never there", h->name,
 				 show(r), show(l->logged[i].r));
 	if (l->nlogged == l->cap) {
@@ -192,6 +424,10 @@ read_record(struct ledger *l, struct host *h, const struct record *r)
 		l->logged = grow(l->logged, l->cap, sizeof(*l->logged));
 	}
 	l->logged[l->nlogged++] = (struct logged){record_dup(r), h->index};
+	if (s->has_old && memcmp(s->old.hash, r->hash, HASH_BYTES) == 0)
+		sim_fail(l->s, "%s: %s was logged, one of many that went back, and nobody agreed",
+			 h->name, show(r));
+	claim(l, h, r->path, r->path_len, r, r->kind == KIND_ABSENT);
 }
 
 static void
@@ -200,6 +436,8 @@ read_known(struct ledger *l, struct host *h, const struct record *r)
 	const struct logged *o = find(l, r->dot);
 
 	l->s->events++;
+	if (l->s->liar != NULL)
+		return; /* it may be anything */
 	if (o == NULL)
 		sim_fail(l->s, "%s: %s was sent before it was durable", h->name, show(r));
 	else if (!same_path(o->r, r) || memcmp(o->r->hash, r->hash, HASH_BYTES) != 0 ||
@@ -214,7 +452,18 @@ read_kept(struct ledger *l, struct host *h, struct dot dot)
 	const struct logged *o = find(l, dot);
 
 	if (o != NULL && kept_here(h, o->r))
-		remember(spot(l, h, (const char *)o->r->path, o->r->path_len), o->r->hash);
+		add_seen(spot(l, h, (const char *)o->r->path, o->r->path_len), o->r->hash);
+}
+
+static void
+read_applied(struct ledger *l, struct host *h, const struct entry *e)
+{
+	const struct logged *o = find(l, e->dot);
+
+	if ((e->flags & APPLIED_SHOWN) != 0 && o != NULL)
+		claim(l, h, e->path, e->path_len, o->r, false);
+	else if ((e->flags & APPLIED_ABSENT) != 0)
+		claim(l, h, e->path, e->path_len, NULL, true);
 }
 
 static void
@@ -234,6 +483,8 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		read_known(l, h, &e.rec);
 	else if (e.type == ENTRY_KEPT)
 		read_kept(l, h, e.dot);
+	else if (e.type == ENTRY_APPLIED)
+		read_applied(l, h, &e);
 	entry_clear(&e);
 }
 
@@ -256,6 +507,36 @@ ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number
 		read_entry(l, h, file->data + h->parsed + WAL_ENTRY_HEADER_BYTES, len);
 		h->parsed += WAL_ENTRY_HEADER_BYTES + len;
 	}
+}
+
+/* ---- acknowledgements ---- */
+
+/* Is that record dealt with here: applied, superseded by something that is, or collected? */
+static bool
+dealt_with(const struct ledger *l, const struct index *x, const struct record *r)
+{
+	const struct pathent *e = index_find(x, r->path, r->path_len);
+
+	if ((e != NULL && vv_covers(&e->actx, r->dot)) || dotset_has(&x->floor, r->dot))
+		return true;
+	for (size_t i = 0; i < l->nlogged; i++) {
+		const struct record *k = l->logged[i].r;
+
+		if (same_path(k, r) && record_covers(k, r->dot) && dotset_has(&x->floor, k->dot))
+			return true;
+	}
+	return false;
+}
+
+void
+ledger_acks(struct ledger *l, const struct host *h)
+{
+	const struct index *x = h->node->index;
+
+	for (size_t i = 0; i < l->nlogged && l->s->liar == NULL; i++)
+		if (dotset_has(&x->acked, l->logged[i].r->dot) && !dealt_with(l, x, l->logged[i].r))
+			sim_fail(l->s, "%s: %s is acknowledged, and not applied", h->name,
+				 show(l->logged[i].r));
 }
 
 /* ---- restarts ---- */
@@ -284,11 +565,24 @@ ledger_back(struct ledger *l, struct host *h)
 
 /* ---- at rest ---- */
 
+/* Did it go with the WAL that had it? */
+static bool
+known_nowhere(const struct ledger *l, struct dot dot)
+{
+	if (!l->s->restored)
+		return false;
+	for (unsigned k = 0; k < l->s->n; k++)
+		if (dotset_has(&l->s->host[k]->node->index->have, dot))
+			return false;
+	return true;
+}
+
 static bool
 superseded(const struct ledger *l, const struct record *r)
 {
 	for (size_t i = 0; i < l->nlogged; i++)
-		if (same_path(l->logged[i].r, r) && record_covers(l->logged[i].r, r->dot))
+		if (same_path(l->logged[i].r, r) && record_covers(l->logged[i].r, r->dot) &&
+		    !known_nowhere(l, l->logged[i].r->dot))
 			return true;
 	return false;
 }
@@ -324,6 +618,8 @@ check_record(struct ledger *l, struct host *h, const struct record *r)
 	const struct pathent *e = index_find(h->node->index, r->path, r->path_len);
 	const struct irec *i = e != NULL ? index_record(e, r->dot) : NULL;
 
+	if (known_nowhere(l, r->dot))
+		return;
 	if (!dotset_has(&h->node->index->have, r->dot))
 		sim_fail(l->s, "%s: never heard of %s", h->name, show(r));
 	else if (r->kind == KIND_ABSENT && dotset_has(&h->node->index->floor, r->dot))
@@ -336,9 +632,113 @@ check_record(struct ledger *l, struct host *h, const struct record *r)
 		check_content(l, h, i);
 }
 
+/* What is in the store under a version's name is that version, unless somebody wrote to it there.
+ */
+static void
+check_kept(struct ledger *l, const struct host *h)
+{
+	for (const struct dent *e = h->disk->kept->dent; e != NULL; e = e->next) {
+		const struct inode *i = e->live;
+		uint8_t hash[HASH_BYTES];
+		const struct logged *o;
+		struct dot dot;
+
+		if (i == NULL || i->kind != KIND_FILE || dot_parse(e->name, &dot) < 0 ||
+		    (o = find(l, dot)) == NULL || o->r->kind != KIND_FILE || i->taken_open ||
+		    i->taken_changes != i->changes)
+			continue;
+		if (hash_of(i->data.data, i->data.len, hash) < 0 ||
+		    memcmp(hash, o->r->hash, HASH_BYTES) != 0)
+			sim_fail(l->s, "%s: what is kept as %s is something else", h->name,
+				 show(o->r));
+	}
+}
+
+bool
+ledger_hash_below(const struct inode *dir, const uint8_t *want)
+{
+	uint8_t hash[HASH_BYTES];
+
+	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
+		if (e->live == NULL)
+			continue;
+		if (e->live->kind == KIND_DIR && ledger_hash_below(e->live, want))
+			return true;
+		if (e->live->kind == KIND_FILE &&
+		    hash_of(e->live->data.data, e->live->data.len, hash) == 0 &&
+		    memcmp(hash, want, HASH_BYTES) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What a user wrote and closed was logged, or is kept. */
+static void
+check_mine(struct ledger *l, const struct host *h, const struct place *p)
+{
+	const struct spot *s = &p->spot[h->index];
+
+	if (s->has_mine && !ledger_hash_below(h->disk->kept, s->mine.hash) &&
+	    record_of(l, p->path, s->mine.hash, (struct dot){0, 0}) == NULL)
+		sim_fail(l->s, "%s: what a user wrote to %s is lost", h->name, p->path);
+}
+
+/* A file that was there when a machine was new ranks below whatever others said of the path. */
+static void
+check_stale(struct ledger *l, const struct host *h, const struct place *p)
+{
+	const struct spot *s = &p->spot[h->index];
+	const struct pathent *e = index_find(h->node->index, p->path, strlen(p->path));
+	const struct irec *w = e != NULL ? index_winner(e) : NULL;
+	const struct logged *o = w != NULL ? find(l, w->r->dot) : NULL;
+
+	if (!s->has_stale || o == NULL || o->host != h->index ||
+	    memcmp(w->r->hash, s->stale.hash, HASH_BYTES) != 0)
+		return;
+	for (const struct irec *i = e->recs; i != NULL; i = i->next)
+		if (i->head && i != w && !record_import(i->r))
+			sim_fail(l->s, "%s: the stale %s won over %s", h->name, show(w->r),
+				 show(i->r));
+}
+
+/* A member may say what it likes: what a user has on his own machine is still in the tree, or kept.
+ */
+void
+ledger_check_honest(struct ledger *l)
+{
+	for (unsigned k = 0; k < l->s->n; k++) {
+		const struct host *h = l->s->host[k];
+
+		for (size_t i = 0; h != l->s->liar && i < l->nplaces; i++) {
+			const struct spot *s = &l->places[i].spot[k];
+
+			if (s->has_mine && !ledger_hash_below(h->disk->root, s->mine.hash) &&
+			    !ledger_hash_below(h->disk->stage, s->mine.hash) &&
+			    !ledger_hash_below(h->disk->kept, s->mine.hash))
+				sim_fail(l->s, "%s: what a user wrote to %s is lost", h->name,
+					 l->places[i].path);
+		}
+	}
+}
+
+struct dot
+ledger_some_dot(const struct ledger *l, uint64_t luck)
+{
+	return l->nlogged > 0 ? l->logged[luck % l->nlogged].r->dot : (struct dot){0, 0};
+}
+
 void
 ledger_check(struct ledger *l)
 {
+	for (unsigned k = 0; k < l->s->n; k++) {
+		const struct host *h = l->s->host[k];
+
+		check_kept(l, h);
+		for (size_t i = 0; i < l->nplaces; i++) {
+			check_mine(l, h, &l->places[i]);
+			check_stale(l, h, &l->places[i]);
+		}
+	}
 	for (unsigned k = 0; k < l->s->n; k++) {
 		index_check(l->s->host[k]->node->index);
 		for (size_t i = 0; i < l->nlogged; i++)

@@ -26,7 +26,9 @@ current(const struct logdev *v)
 static void
 put(struct buf *b, size_t off, const void *bytes, size_t len)
 {
-	if (b->len < off || (b->len < off + len && buf_room(b, off + len - b->len) == NULL))
+	while (b->len < off) /* the header of a new file is written last */
+		buf_put_u8(b, 0);
+	if (b->failed || (b->len < off + len && buf_room(b, off + len - b->len) == NULL))
 		abort();
 	memcpy(b->data + off, bytes, len);
 	if (b->len < off + len)

@@ -7,7 +7,7 @@
 #include "proto/wal.h"
 #include "tests/simulator/rng.h"
 
-#define LOG_FILES_MAX 64
+#define LOG_FILES_MAX 256
 
 struct log_file {
 	struct buf live, durable;

@@ -31,10 +31,13 @@ conn_free(struct sim *s, struct conn *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
+	s->dialled[c->host[0]->index][c->host[1]->index] = false;
 	side_close(c, 0, "the connection was lost");
 	side_close(c, 1, "the connection was lost");
-	buf_free(&c->pipe[0]);
-	buf_free(&c->pipe[1]);
+	for (int d = 0; d < 2; d++) {
+		buf_free(&c->pipe[d]);
+		buf_free(&c->raw[d]);
+	}
 	free(c);
 }
 
@@ -95,20 +98,32 @@ dial(struct sim *s, struct host *a, struct host *b)
 		abort();
 	c->next = s->conns;
 	s->conns = c;
+	s->dialled[a->index][b->index] = true;
 	a->agent.stirred = b->agent.stirred = true;
 }
 
+/* What a's agent knows of b; kept, as it is asked at every step. */
+static const struct peer *
+peer_of(struct host *a, const struct host *b)
+{
+	const struct peer **p = &a->peer[b->index];
+
+	if (a->sim->wild) /* members go and come */
+		return exchange_peer(a->node->exchange, b->name);
+	if (*p == NULL)
+		*p = exchange_peer(a->node->exchange, b->name);
+	return *p;
+}
+
 static bool
-wants_dial(const struct host *a, const struct host *b)
+wants_dial(struct host *a, const struct host *b)
 {
 	const struct peer *p;
 
-	if (a == b || !ready(a) || !ready(b) || a->sim->parted[a->index][b->index])
+	if (a == b || a->sim->dialled[a->index][b->index] || a->sim->parted[a->index][b->index] ||
+	    !ready(a) || !ready(b))
 		return false;
-	for (const struct conn *c = a->sim->conns; c != NULL; c = c->next)
-		if (c->host[0] == a && c->host[1] == b)
-			return false;
-	p = exchange_peer(a->node->exchange, b->name);
+	p = peer_of(a, b);
 	return p != NULL && p->link == NULL;
 }
 
@@ -148,7 +163,10 @@ pump(struct conn *c, int d)
 		len = PIPE_BYTES_MAX;
 	if (c->pipe[d].len == 0)
 		c->at_ns[d] = s->now_ns + rng_delay(&s->rng, s->faults.latency_ns);
-	buf_put(&c->pipe[d], bytes, len);
+	if (h == s->liar)
+		lie_put(c, d, bytes, len);
+	else
+		buf_put(&c->pipe[d], bytes, len);
 	exchange_consumed(c->link[d], len);
 	h->agent.stirred = true;
 	return true;
@@ -216,9 +234,8 @@ conn_step(struct sim *s, struct conn *c)
 		conn_free(s, c);
 		return true;
 	}
-	if (!s->calm && s->faults.cut_link != 0 &&
-	    (s->parted[c->host[0]->index][c->host[1]->index] ||
-	     rng_once_in(&s->rng, s->faults.cut_link))) {
+	if (!s->calm && (s->parted[c->host[0]->index][c->host[1]->index] ||
+			 rng_once_in(&s->rng, s->faults.cut_link))) {
 		net_cut(c);
 		return true;
 	}

@@ -18,6 +18,7 @@ struct tree {
 	struct proc *proc;
 	const bool *root_gone;
 	uint64_t *marker; /* store id in the root; 0: none */
+	struct tree_log *noted;
 };
 
 /* work.c of the simulator: a job runs at one moment and is done at another. */
@@ -65,7 +66,9 @@ struct proc {
 	/* The agent put this into the tree. */
 	void (*shown)(void *arg, struct proc *p, struct inode *i);
 	/* The agent is about to take this out of the tree. */
-	void (*taken)(void *arg, struct proc *p, struct inode *i);
+	void (*taken)(void *arg, struct proc *p, struct inode *i, const void *path, size_t len);
+	/* It has changed what lies at a path. */
+	void (*moved)(void *arg, const void *path, size_t len);
 };
 
 /* Does something run or wait to be run or done, as of now? Carries out one such thing. */

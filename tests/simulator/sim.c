@@ -3,10 +3,12 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/apply.h"
 #include "conf/clock.h"
@@ -15,6 +17,8 @@
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
 #define QUIET_LOOKS 10        /* 20 ms apart */
+#define BEAR_NS (20 * SIM_S)
+#define HEAL_NS (500 * SIM_MS)
 #define STEPS_MAX 3000000
 #define STEP_NS (40 * 1000) /* what a step costs, at most */
 
@@ -281,6 +285,21 @@ dump(const struct sim *s)
 
 /* ---- one history ---- */
 
+static volatile sig_atomic_t running; /* for whoever has to say at which seed it ended */
+
+/* An assertion of the product failed. */
+static void
+on_abort(int sig)
+{
+	char text[] = "seed ########## aborted\n";
+	uint64_t seed = (uint64_t)running;
+
+	(void)sig;
+	for (size_t i = 14; i > 4; i--, seed /= 10)
+		text[i] = (char)('0' + seed % 10);
+	(void)!write(STDOUT_FILENO, text, sizeof(text) - 1);
+}
+
 static void
 draw_faults(struct sim *s, struct rng *r)
 {
@@ -312,13 +331,28 @@ draw_faults(struct sim *s, struct rng *r)
 	f->grain_ns = grains[rng_below(r, 4)];
 }
 
+static void
+draw_wild(struct sim *s)
+{
+	struct rng *r = &s->wild_rng;
+	struct faults *f = &s->faults;
+
+	if (!s->wild)
+		return;
+	f->wild = 2 + (unsigned)rng_below(r, 5);
+	if (rng_below(r, 2) == 0)
+		f->tombstones_s = 1 + (unsigned)rng_below(r, 20);
+	if (rng_below(r, 2) == 0)
+		f->deletes_max = 2 + (unsigned)rng_below(r, 3);
+}
+
 /* Sooner or later some sync fails: whoever finds out ends, and is started again. */
 static void
 lose_sync(struct host *h, struct rng *r)
 {
 	unsigned n = 1 + (unsigned)rng_below(r, 12);
 
-	h->expect_fatal = true;
+	h->expect_fatal = h->lost_sync = true;
 	if (rng_below(r, 2) == 0)
 		h->disk->fsync_fails = n;
 	else
@@ -373,15 +407,18 @@ act(struct sim *s, uint64_t spread_ns)
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	if (!go_wrong(h, &s->user_rng))
+	if (rng_once_in(&s->wild_rng, s->faults.wild))
+		wild_act(h, rng_next(&s->wild_rng), &s->wild_rng);
+	else if (!go_wrong(h, &s->user_rng) && !h->root_gone)
 		user_act(h, rng_next(&s->user_rng), &s->user_rng);
 }
 
 static void
 settle(struct sim *s)
 {
-	uint64_t end = s->now_ns + CALM_NS, look = 0;
+	uint64_t end = s->now_ns + CALM_NS, look = 0, heal = 0;
 	unsigned quiet = 0; /* looks in a row */
+	bool whole = !s->wild;
 
 	s->calm = true;
 	for (unsigned i = 0; i < s->n; i++) {
@@ -397,11 +434,16 @@ settle(struct sim *s)
 		if (s->now_ns < look)
 			continue;
 		look = s->now_ns + 20 * SIM_MS;
-		quiet = at_rest(s) && all_equal(s, NULL, 0) ? quiet + 1 : 0;
+		if (s->wild && s->now_ns >= heal) {
+			whole = wild_heal(s);
+			heal = s->now_ns + HEAL_NS;
+		}
+		quiet = whole && at_rest(s) && all_equal(s, NULL, 0) ? quiet + 1 : 0;
 		if (quiet == QUIET_LOOKS)
 			return;
 	}
-	if (!s->failed && !at_rest(s))
+	s->bereft = s->wild && s->restored && wild_bereft(s);
+	if (!s->failed && !s->bereft && !at_rest(s))
 		why_not(s);
 }
 
@@ -416,12 +458,36 @@ stay(struct sim *s)
 	while (!s->failed && s->now_ns < end)
 		step(s, end);
 	for (unsigned i = 0; i < s->n; i++)
-		if (size[i] != s->host[i]->wal->file[s->host[i]->wal->wal]->live.len)
+		if (!s->wild && size[i] != s->host[i]->wal->file[s->host[i]->wal->wal]->live.len)
 			sim_fail(s, "%s: its WAL grows although nothing happens", s->host[i]->name);
 }
 
+/* With a liar among them the others need not agree: they lose nothing, and go on. */
 static void
-run(struct sim *s)
+bear(struct sim *s)
+{
+	uint64_t end = s->now_ns + BEAR_NS;
+
+	s->calm = true;
+	for (unsigned i = 0; i < s->n; i++)
+		user_close(s->host[i]);
+	while (!s->failed && s->now_ns < end && s->steps < STEPS_MAX)
+		step(s, end);
+	ledger_check_honest(s->ledger);
+}
+
+static void
+draw_liar(struct sim *s, bool liar)
+{
+	s->lie_rng.state = s->seed * 2 + 5;
+	if (!liar)
+		return;
+	s->liar = s->host[rng_below(&s->lie_rng, s->n)];
+	s->faults.jump = 0; /* what is kept would expire */
+}
+
+static void
+run(struct sim *s, bool liar)
 {
 	struct rng r = {s->seed * 2 + 1};
 	unsigned actions;
@@ -435,6 +501,8 @@ run(struct sim *s)
 	if (s->n > SIM_HOSTS_MAX)
 		s->n = SIM_HOSTS_MAX;
 	draw_faults(s, &r);
+	s->wild_rng.state = s->seed * 2 + 3;
+	draw_wild(s);
 	s->ledger = ledger_new(s);
 	for (unsigned i = 0; i < s->n; i++) {
 		s->host[i] = calloc(1, sizeof(*s->host[i]));
@@ -442,19 +510,21 @@ run(struct sim *s)
 			abort();
 		host_init(s->host[i], s, i);
 	}
+	draw_liar(s, liar);
 	set_time(s, s->now_ns);
 	actions = 5 + (unsigned)rng_below(&r, 40);
 	spread = (50 * SIM_MS) << rng_below(&r, 7);
 	for (unsigned i = 0; i < actions && !s->failed; i++)
 		act(s, spread);
-	if (!s->failed)
+	if (!s->failed && s->liar != NULL)
+		bear(s);
+	else if (!s->failed)
 		settle(s);
-	if (!s->failed)
+	for (unsigned i = 0; i < 2 && !s->failed && !s->bereft && s->liar == NULL; i++) {
 		check_rest(s);
-	if (!s->failed)
-		stay(s);
-	if (!s->failed)
-		check_rest(s);
+		if (i == 0 && !s->failed)
+			stay(s);
+	}
 	if (s->failed && s->verbose)
 		dump(s);
 	for (unsigned i = 0; i < s->n; i++)
@@ -465,8 +535,10 @@ run(struct sim *s)
 }
 
 struct totals {
+	bool wild, liar; /* what kind of histories */
 	uint64_t seeds, failed, steps, events, records;
 	uint64_t hash; /* of the last one */
+	uint64_t all;  /* of all of them */
 };
 
 static bool
@@ -478,14 +550,17 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	if (s == NULL)
 		abort();
 	s->seed = seed;
+	s->wild = t->wild;
+	running = (sig_atomic_t)seed;
 	s->verbose = verbose;
-	run(s);
+	run(s, t->liar);
 	t->seeds++;
 	t->failed += s->failed;
 	t->steps += s->steps;
 	t->events += s->events;
 	t->records += ledger_records(s->ledger);
 	t->hash = s->hash;
+	t->all = (t->all ^ s->hash) * 0x100000001b3u;
 	good = !s->failed;
 	if (!good)
 		printf("seed %llu failed: %s\n", (unsigned long long)seed, s->why);
@@ -499,16 +574,15 @@ one(uint64_t seed, bool verbose, struct totals *t)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-						{"seeds", required_argument, NULL, 'n'},
-						{"first", required_argument, NULL, 'f'},
-						{"seconds", required_argument, NULL, 't'},
-						{"twice", no_argument, NULL, '2'},
-						{"quiet", no_argument, NULL, 'q'},
-						{0}};
+	static const struct option options[] = {
+		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
+		{"first", required_argument, NULL, 'f'}, {"seconds", required_argument, NULL, 't'},
+		{"twice", no_argument, NULL, '2'},       {"quiet", no_argument, NULL, 'q'},
+		{"stop", no_argument, NULL, '1'},        {"wild", no_argument, NULL, 'w'},
+		{"liar", no_argument, NULL, 'l'},        {0}};
 	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
 	struct totals t = {0};
-	bool quiet = false, twice = false;
+	bool quiet = false, twice = false, stop = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -524,13 +598,23 @@ main(int argc, char **argv)
 			twice = true;
 		else if (c == 'q')
 			quiet = true;
+		else if (c == '1')
+			stop = true;
+		else if (c == 'w')
+			t.wild = true;
+		else if (c == 'l')
+			t.liar = true;
 		else
 			return 2;
 	}
+	signal(SIGABRT, on_abort);
 	if (seed != 0)
 		return one(seed, !quiet, &t) ? 0 : 1;
 	for (uint64_t i = 0; i < n && clock_mono_ms() - begun < seconds * 1000; i++) {
 		uint64_t hash;
+
+		if (stop && t.failed > 0)
+			break;
 
 		(void)one(first + i, false, &t);
 		hash = t.hash;
@@ -543,9 +627,9 @@ main(int argc, char **argv)
 			t.failed++;
 		}
 	}
-	printf("%llu histories, %llu failed; %llu records, %llu events, %llu steps\n",
+	printf("%llu histories, %llu failed; %llu records, %llu events, %llu steps, hash %016llx\n",
 	       (unsigned long long)t.seeds, (unsigned long long)t.failed,
 	       (unsigned long long)t.records, (unsigned long long)t.events,
-	       (unsigned long long)t.steps);
+	       (unsigned long long)t.steps, (unsigned long long)t.all);
 	return t.failed > 0 ? 1 : 0;
 }

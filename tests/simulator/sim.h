@@ -17,6 +17,7 @@
 
 struct sim;
 struct ledger;
+struct image;
 
 /* What may go wrong in this history. Odds are "once in so many"; 0: never. */
 struct faults {
@@ -28,9 +29,13 @@ struct faults {
 	unsigned lose_sync; /* one sync fails, instead of a user's action */
 	unsigned full;      /* disk full for a while, or room again, instead of a user's action */
 	unsigned jump;      /* a clock is set, instead of a user's action */
-	int64_t grain_ns;   /* of the file systems' times */
-	size_t events_max;  /* of the queue of watch events */
-	uint64_t slow_ns;   /* longest job */
+	/* The rest only in wild histories. */
+	unsigned wild;         /* something of wild.c, instead of a user's action */
+	unsigned tombstones_s; /* how long deletes are remembered; 0: the default */
+	unsigned deletes_max;  /* of the brake; 0: the default */
+	int64_t grain_ns;      /* of the file systems' times */
+	size_t events_max;     /* of the queue of watch events */
+	uint64_t slow_ns;      /* longest job */
 	uint64_t latency_ns;
 };
 
@@ -57,8 +62,14 @@ struct host {
 	struct dotset said_have, said_acked; /* to anybody */
 	bool in_user;                        /* a user's action is under way */
 	bool expect_fatal;                   /* a failure was injected that ends a process */
-	bool lost_power;
-	struct user_write *writes; /* files that a user has open */
+	bool lost_sync;       /* some sync failed: what is on the disk is anybody's guess */
+	char shown_path[512]; /* where the agent has put something just now */
+	struct inode *shown;
+	struct user_write *writes;              /* files that a user has open */
+	const struct peer *peer[SIM_HOSTS_MAX]; /* as far as they were looked up */
+	struct tree_log noted;                  /* the tree's note of the WAL */
+	struct image *image;                    /* a copy of tree and WAL, made earlier */
+	struct inode *hidden_root;              /* while the root is not mounted */
 };
 
 /* One connection. Direction 0: from the dialler. */
@@ -66,6 +77,7 @@ struct conn {
 	struct host *host[2];
 	struct link *link[2];
 	struct buf pipe[2];
+	struct buf raw[2]; /* of a liar: a part of a frame */
 	uint64_t at_ns[2];
 	bool eof[2]; /* the sender of this direction is gone */
 	struct conn *next;
@@ -81,10 +93,17 @@ struct sim {
 	struct conn *conns;
 	uint64_t dial_ns[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	bool parted[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	bool dialled[SIM_HOSTS_MAX][SIM_HOSTS_MAX]; /* there is a connection, from the first */
 	struct faults faults;
 	struct ledger *ledger;
 	unsigned races; /* how often a user was faster */
-	bool calm;      /* nothing goes wrong any more */
+	struct rng wild_rng, lie_rng;
+	struct host *liar;     /* one whose word cannot be trusted; NULL: none */
+	bool wild;             /* with what wild.c does */
+	bool restored;         /* some WAL was replaced by an older one, or lost */
+	bool bereft;           /* and with it the last copy of something */
+	struct host *expelled; /* by the others, which do not remember it */
+	bool calm;             /* nothing goes wrong any more */
 	bool verbose, failed;
 	uint64_t hash, steps, events;
 	uint64_t next_token; /* every content that is ever written is another one */
@@ -103,6 +122,7 @@ bool host_step(struct host *h);
 uint64_t host_next_ns(const struct host *h);
 void host_kill(struct host *h, enum proc_kind kind);
 void host_power_cut(struct host *h);
+void host_stop(struct host *h); /* both programs end */
 bool host_quiet(const struct host *h);
 
 /* net.c */
@@ -119,6 +139,18 @@ void user_close(struct host *h);  /* whatever is still open for writing */
 void user_forget(struct host *h); /* the same, by a power cut */
 void user_survey(struct host *h); /* whatever is in the tree now may be logged */
 
+/* wild.c: what befalls whole machines. Which of it: `what`. */
+#define WILD_KINDS 12
+void wild_act(struct host *h, uint64_t what, struct rng *rng);
+/* Everything that is still amiss is put right; true: nothing is. */
+bool wild_heal(struct sim *s);
+/* Is all that is not settled for want of content that is on no disk any more? */
+bool wild_bereft(struct sim *s);
+void wild_free(struct host *h);
+
+/* lie.c: bytes of a liar's session are on their way out, direction d. */
+void lie_put(struct conn *c, int d, const uint8_t *bytes, size_t len);
+
 /* ledger.c: what was logged by whom, and whether it still makes sense */
 struct ledger *ledger_new(struct sim *s);
 void ledger_free(struct ledger *l);
@@ -126,16 +158,42 @@ void ledger_free(struct ledger *l);
 void ledger_touch(struct ledger *l, const struct host *h, const char *path);
 /* Content as it lies at a path, closed. */
 void ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* The agent changed what a path shows. */
+void ledger_moved(struct ledger *l, const struct host *h, const char *path);
+/* It did so by an exchange. */
+void ledger_exchanged(struct ledger *l, const struct host *h, const char *path,
+		      const struct inode *in, const struct inode *out);
+/* The WAL grew up to that size. */
+void ledger_appended(struct ledger *l, const struct host *h, size_t end);
+/* Unlikely many files are old ones; this one is at a path. It may be logged when that is meant. */
+void ledger_old(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* Does the log say durably that there is a file, and does nobody contradict? */
+bool ledger_claimed(struct ledger *l, const struct host *h, const char *path);
+void ledger_accepted(struct ledger *l, const struct host *h);
+/* Is nothing acknowledged here that is not applied? */
+void ledger_acks(struct ledger *l, const struct host *h);
 /* The WAL became durable up to its end. */
 void ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number);
 /* A machine came back: does it still know what it had said? */
 void ledger_back(struct ledger *l, struct host *h);
 /* An agent ends: what it has said is remembered. */
 void ledger_said(struct ledger *l, struct host *h);
-/* The power went: anything may have changed at any path. */
+/* The WAL was replaced by another one, which ends there; or is lost (size 0). */
+void ledger_replaced(struct ledger *l, struct host *h, size_t size);
+/* Does some file below have that content? */
+bool ledger_hash_below(const struct inode *dir, const uint8_t *hash);
+/* Of some record that was logged; none: there is none. */
+struct dot ledger_some_dot(const struct ledger *l, uint64_t luck);
+/* A stale file lies at a path of a machine that is new. */
+void ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* What lay on one machine may now lie on another. */
+void ledger_cloned(struct ledger *l, const struct host *from, const struct host *to);
+/* Anything may have changed at any path; the power went, and so it may. */
+void ledger_changed(struct ledger *l, struct host *h);
 void ledger_power(struct ledger *l, struct host *h);
 /* At rest: everything that was logged is where it belongs. */
 void ledger_check(struct ledger *l);
+void ledger_check_honest(struct ledger *l); /* what holds whatever a member says */
 size_t ledger_records(const struct ledger *l);
 
 #endif

@@ -30,14 +30,58 @@ gone(struct tree *t, const char *what)
 	return p->dead;
 }
 
+/* Does a path lead up, or a link's target from there out of the root? Told by other means than the
+ * product's own. */
+static bool
+leads_out(const char *from, const char *p, size_t len)
+{
+	int depth = 0;
+
+	for (; *from != '\0'; from++)
+		depth += *from == '/';
+	if (len == 0 || *p == '/')
+		return true;
+	for (size_t at = 0; at < len;) {
+		const char *slash = memchr(p + at, '/', len - at);
+		size_t n = slash != NULL ? (size_t)(slash - p) - at : len - at;
+
+		if (n == 2 && memcmp(p + at, "..", 2) == 0)
+			depth--;
+		else if (n != 1 || p[at] != '.')
+			depth++;
+		if (depth < 0)
+			return true;
+		at += n + 1;
+	}
+	return false;
+}
+
+static bool
+names_up(const char *p, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++)
+		if (p[i] == '.' && p[i + 1] == '.' && (i == 0 || p[i - 1] == '/') &&
+		    (i + 2 == len || p[i + 2] == '/'))
+			return true;
+	return false;
+}
+
+/* Nobody is to ask for such a path. */
+static int
+bad_path(struct tree *t)
+{
+	t->proc->step(t->proc->arg, t->proc, "!named a path that is none");
+	return -EINVAL;
+}
+
 static int
 find(struct tree *t, const void *path, size_t len, struct inode **out)
 {
 	*out = NULL;
 	if (gone(t, "look"))
 		return -EIO;
-	if (len > 0 && path_check(path, len) < 0)
-		return -EINVAL;
+	if (len > 0 && (path_check(path, len) < 0 || names_up(path, len)))
+		return bad_path(t);
 	return disk_find(t->disk, path, len, out);
 }
 
@@ -66,8 +110,8 @@ place(struct tree *t, const void *path, size_t len, struct place *p)
 	*p = (struct place){0};
 	if (gone(t, "step"))
 		return -EIO;
-	if (path_check(path, len) < 0)
-		return -EINVAL;
+	if (path_check(path, len) < 0 || names_up(path, len))
+		return bad_path(t);
 	r = disk_parent(t->disk, path, len, &p->dir, &p->name, &p->len);
 	if (r == 0)
 		p->inode = disk_lookup(p->dir, p->name, p->len);
@@ -436,20 +480,25 @@ tfile_forget_cached(struct tfile *f)
 	(void)f;
 }
 
-/* Only the program reads it. */
 int
 tree_log_write(struct tree *t, const struct tree_log *log)
 {
-	(void)log;
-	return gone(t, "log") ? -EIO : 0;
+	if (gone(t, "log"))
+		return -EIO;
+	if (!tree_log_newer(t->noted, log)) {
+		*t->noted = *log;
+		t->noted->when_ms = *t->disk->clock_ns / 1000000;
+	}
+	return 0;
 }
 
 bool
 tree_log_newer(const struct tree_log *a, const struct tree_log *b)
 {
-	(void)a;
-	(void)b;
-	return false;
+	if (a->store != b->store)
+		return false;
+	return a->generation > b->generation ||
+	       (a->generation == b->generation && a->size > b->size);
 }
 
 int
@@ -512,15 +561,27 @@ tfile_set_meta(struct tfile *f, uint16_t mode, int64_t mtime_ns, uint32_t uid, u
 static void
 shown(struct tree *t, struct inode *i)
 {
+	char path[512];
+
+	if (i->kind == KIND_SYMLINK && disk_path(t->disk, i, path, sizeof(path)) &&
+	    leads_out(path, (const char *)i->data.data, i->data.len))
+		t->proc->step(t->proc->arg, t->proc, "!placed a symlink that leaves the root");
 	if (t->proc->shown != NULL)
 		t->proc->shown(t->proc->arg, t->proc, i);
 }
 
 static void
-taken(struct tree *t, struct inode *i)
+taken(struct tree *t, struct inode *i, const void *path, size_t len)
 {
 	if (t->proc->taken != NULL)
-		t->proc->taken(t->proc->arg, t->proc, i);
+		t->proc->taken(t->proc->arg, t->proc, i, path, len);
+}
+
+static void
+moved(struct tree *t, const void *path, size_t len)
+{
+	if (t->proc->moved != NULL)
+		t->proc->moved(t->proc->arg, path, len);
 }
 
 int
@@ -540,6 +601,7 @@ tree_place(struct tree *t, const char *stage, const void *path, size_t len)
 	if (p.inode != NULL)
 		return -EEXIST;
 	disk_rename(t->disk, t->disk->stage, stage, strlen(stage), p.dir, p.name, p.len);
+	moved(t, path, len);
 	shown(t, i);
 	return 0;
 }
@@ -563,7 +625,8 @@ tree_exchange(struct tree *t, const char *stage, const void *path, size_t len)
 		return -EISDIR;
 	disk_exchange(t->disk, t->disk->stage, stage, strlen(stage), p.dir, p.name, p.len);
 	shown(t, i);
-	taken(t, out);
+	taken(t, out, path, len);
+	moved(t, path, len);
 	return 0;
 }
 
@@ -582,7 +645,8 @@ tree_take(struct tree *t, const void *path, size_t len, const char *stage)
 	if (in_dir(t->disk->stage, stage) != NULL)
 		return -EEXIST;
 	disk_rename(t->disk, p.dir, p.name, p.len, t->disk->stage, stage, strlen(stage));
-	taken(t, out);
+	taken(t, out, path, len);
+	moved(t, path, len);
 	return 0;
 }
 
@@ -603,6 +667,8 @@ tree_move(struct tree *t, const void *from, size_t from_len, const void *to, siz
 		return a.inode == NULL ? -ENOENT : -EEXIST;
 	disk_rename(t->disk, a.dir, a.name, a.len, b.dir, b.name, b.len);
 	shown(t, a.inode);
+	moved(t, from, from_len);
+	moved(t, to, to_len);
 	return 0;
 }
 
@@ -617,6 +683,7 @@ tree_mkdir(struct tree *t, const void *path, size_t len, uint16_t mode, uint32_t
 	if (r < 0 || p.inode != NULL)
 		return r < 0 ? r : -EEXIST;
 	disk_make(t->disk, p.dir, p.name, p.len, KIND_DIR, mode & RECORD_MODE_MASK)->agent = true;
+	moved(t, path, len);
 	return 0;
 }
 
@@ -633,6 +700,7 @@ tree_rmdir(struct tree *t, const void *path, size_t len)
 	if (!disk_empty(p.inode))
 		return -ENOTEMPTY;
 	disk_unlink(t->disk, p.dir, p.name, p.len);
+	moved(t, path, len);
 	return 0;
 }
 

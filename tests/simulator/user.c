@@ -365,6 +365,8 @@ user_act(struct host *h, uint64_t what, struct rng *rng)
 		   *g = files[rng_below(rng, COUNT(files))];
 	const char *d = dirs[rng_below(rng, COUNT(dirs))], *e = dirs[rng_below(rng, COUNT(dirs))];
 
+	if (h->root_gone)
+		return;
 	h->in_user = true;
 	h->sim->events++;
 	switch (what % USER_KINDS) {
