@@ -228,10 +228,15 @@ static bool
 may_log(void *arg)
 {
 	struct core *c = arg;
+	int r = core_guard(c, c->err, sizeof(c->err));
 
-	if (core_guard(c, c->err, sizeof(c->err)) == 0)
+	if (r == 0)
 		return true;
-	if (!c->stopped) {
+	if (home_unsure(r)) {
+		LOG(c->o.log, LOG_WARN, "guard.unsure",
+		    "the root cannot be looked at now: nothing is logged until it can",
+		    log_s("root", c->o.conf->root), log_err(r));
+	} else if (!c->stopped) {
 		LOG(c->o.log, LOG_ERROR, "guard.halted", c->err);
 		c->stopped = true;
 		c->o.halted(c->o.arg, c->err);
@@ -310,7 +315,7 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 		return UINT64_MAX;
 	if (now_ms >= c->guard_ms) {
 		c->guard_ms = now_ms + CORE_GUARD_MS;
-		if (!may_log(c))
+		if (!may_log(c) && c->stopped)
 			return UINT64_MAX;
 	}
 	if (now_ms >= c->rescan_ms) {

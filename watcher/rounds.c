@@ -468,10 +468,14 @@ dirty_other_names(struct rounds *r)
 static void
 give_back(struct rounds *r, struct lane *l)
 {
-	for (size_t i = 0; i < l->batch.n; i++)
-		if (l->batch.item[i].name != NULL)
-			dirty_done(r->o.dirty, l->batch.item[i].name, r->now_ms, "waits",
-				   RETRY_SPACE_MS);
+	for (size_t i = 0; i < l->batch.n; i++) {
+		struct dirty_name *n = l->batch.item[i].name;
+
+		if (n == NULL)
+			continue;
+		dirty_done(r->o.dirty, n, r->now_ms, "", RETRY_SPACE_MS);
+		n->reason = NULL; /* it will be logged: no answer before, and no end of the scan */
+	}
 	take_clear(&l->batch);
 	l->state = LANE_IDLE;
 }
@@ -543,6 +547,8 @@ decide(struct rounds *r)
 		}
 		if (r->o.may_log(r->o.arg))
 			decide_lane(r, l);
+		else
+			r->not_before_ms = r->now_ms + RETRY_SPACE_MS;
 		if (!r->dead && r->not_before_ms <= r->now_ms && append(r)) {
 			lane_logged(r, l);
 			dirty_other_names(r);

@@ -33,7 +33,8 @@ struct rounds_opts {
 	void *arg;
 	void (*fatal)(void *arg, const char *what, int error);
 	bool (*may_log)(
-		void *arg); /* the root guard: asked under the lock before anything is decided */
+		void *arg); /* the root guard: asked under the lock before anything is decided;
+			   false: nothing is logged now, it is asked again a second later */
 	bool (*may_start)(void *arg); /* is it time to log at all (a first scan may have to wait for
 					 a peer)? */
 };
