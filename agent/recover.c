@@ -14,7 +14,7 @@
 
 struct finding {
 	bool renamed;
-	bool keep; /* what was displaced lies in work/kept or is on its way there */
+	bool keep;        /* what was displaced lies in work/kept or is on its way there */
 	int error;        /* the intent stays open: the next start looks at it again */
 	struct sig shown; /* what the path shows now */
 };

@@ -458,8 +458,6 @@ rec_add(struct index *x, struct pathent *e, const struct record *r)
 	set_head(x, mine, head);
 	if (r->hlc > x->hlc)
 		x->hlc = r->hlc;
-	if (index_own(x, r->dot.origin) && r->hlc > x->hlc_own)
-		x->hlc_own = r->hlc;
 	return mine;
 }
 

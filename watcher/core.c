@@ -444,7 +444,7 @@ begin(struct core *c)
 				    .next_origin = c->o.random(c->o.arg),
 				    .random = c->o.random,
 				    .random_arg = c->o.arg,
-				    .hlc = hlc_seen(0, c->index->hlc_own, c->o.wall_ms),
+				    .hlc = hlc_seen(0, c->index->hlc, c->o.wall_ms),
 				    .import = c->index->scanned_ms == 0 || from_backup(c),
 				    .immutable = c->o.conf->immutable};
 	if (c->index->barrier > c->index->answered)
