@@ -58,6 +58,8 @@ on_answer(void *arg, const struct entry *e)
 {
 	struct node *n = arg;
 
+	buf_reset(&n->held_back);
+	buf_put(&n->held_back, e->blob, e->blob_len);
 	if (n->answered != NULL)
 		n->answered(n->arg, e);
 }
@@ -318,6 +320,7 @@ node_close(struct node *n)
 	commit_free(n->commit);
 	if (n->index != NULL)
 		n->index->on_free = NULL;
+	buf_free(&n->held_back);
 	index_free(n->index);
 	wal_free(n->wal);
 	errors_free(n->errors);

@@ -158,6 +158,21 @@ frozen_origins(const struct index *x)
 	return n;
 }
 
+static void
+frozen_list(const struct index *x, struct json *j)
+{
+	json_arr_open(j, "frozen");
+	for (size_t i = 0; i < x->norigins; i++) {
+		char origin[17];
+
+		if (!x->origins[i].frozen)
+			continue;
+		snprintf(origin, sizeof(origin), "%016llx", (unsigned long long)x->origins[i].id);
+		json_str(j, NULL, origin);
+	}
+	json_arr_close(j);
+}
+
 static bool
 in_sync(const struct node *n, bool watcher)
 {
@@ -209,6 +224,7 @@ verb_status_json(const struct node *n, bool watcher, struct json *j)
 	json_uint(j, "wal_bytes", wal_info(n->wal)->size);
 	json_str(j, "digest", digest);
 	json_uint(j, "frozen_origins", frozen_origins(x));
+	frozen_list(x, j);
 	json_bool(j, "watcher", watcher);
 	vector_object(x, j);
 	scan_object(n, j);

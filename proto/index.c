@@ -883,7 +883,7 @@ fold_frozen(struct index *x, const struct entry *n)
 	size_t at = origin_at(x, n->num);
 
 	if (at < x->norigins && x->origins[at].id == n->num)
-		x->origins[at].frozen = true;
+		x->origins[at].frozen = n->type == ENTRY_FROZEN;
 }
 
 const struct member *
@@ -1127,6 +1127,7 @@ index_fold(struct index *x, const struct entry *e)
 		x->exchanged = false;
 		return 0;
 	case ENTRY_FROZEN:
+	case ENTRY_THAWED:
 		fold_frozen(x, e);
 		return 0;
 	}

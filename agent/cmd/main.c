@@ -363,8 +363,9 @@ static const struct verb_row rows[] = {
 	{"put", "FILE [NAME]", "stores a file under its content address", "mimeo put a.jpg", true,
 	 cmd_put},
 	{"pause", "", "fetch and apply stop, logging goes on", "mimeo pause", true, cmd_pause},
-	{"resume", "[--accept-deletes]", "they go on; held deletes too, if accepted",
-	 "mimeo resume", true, cmd_resume},
+	{"resume", "[--accept-deletes | --accept-origin ORIGIN]",
+	 "they go on; held deletes, or a frozen origin, too, if accepted", "mimeo resume", true,
+	 cmd_resume},
 	{"reload", "", "both daemons read the configuration again", "mimeo reload", true,
 	 cmd_reload},
 };
