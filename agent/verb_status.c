@@ -96,6 +96,15 @@ held_by_watcher(const struct node *n)
 	return r.held;
 }
 
+static bool
+scanning(const struct node *n)
+{
+	struct report r;
+
+	report_read(n->conf->run, n->wall_ms, &r);
+	return r.scan_running;
+}
+
 static void
 scan_object(const struct node *n, struct json *j)
 {
@@ -262,7 +271,10 @@ verb_status(struct request *q)
 			 strcmp(by, n->conf->name) == 0 ? "it left" : "forgotten by ",
 			 strcmp(by, n->conf->name) == 0 ? "" : by);
 	else if (!answered(q))
-		verb_end(q, CONTROL_NOT_IN_SYNC, "mimeo-watcher does not answer: does it run?");
+		verb_end(q, CONTROL_NOT_IN_SYNC,
+			 scanning(n) ? "mimeo-watcher scans the tree: what it finds is not logged "
+				       "yet"
+				     : "mimeo-watcher does not answer: does it run?");
 	else
 		verb_end(q, good ? CONTROL_OK : CONTROL_NOT_IN_SYNC, "%s", "");
 }

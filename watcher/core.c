@@ -34,6 +34,7 @@ struct core {
 	uint64_t events, overflows;
 	bool salvaged; /* of the WAL records may be missing, and the files were not hashed since */
 	bool started;  /* the first look may be logged */
+	bool blind;    /* changes came about that no event told: known when a full scan is over */
 	bool stopped;
 	char err[4096];
 };
@@ -78,6 +79,14 @@ dir_left(struct core *c, const char *path, size_t len)
 		dirty_tree(c, e);
 }
 
+/* Until a scan has found what no event told, nobody is answered that all is logged. */
+static void
+blind(struct core *c, bool on)
+{
+	c->blind = on;
+	rounds_blind(c->rounds, on);
+}
+
 static void
 overflow(struct core *c)
 {
@@ -86,6 +95,7 @@ overflow(struct core *c)
 	    "the kernel's event queue overflowed: the tree is scanned again",
 	    log_u("overflows", c->overflows));
 	scan_all(c->scan);
+	blind(c, true);
 	rounds_poke(c->rounds); /* the WAL's events were among them, perhaps */
 }
 
@@ -329,6 +339,8 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 		if (c->rescan_ms - now_ms > c->o.conf->rescan_ms / 2)
 			backoff_reset(&c->unsure);
 		rounds_scanned(c->rounds, scan_done_names(c->scan));
+		if (c->blind)
+			blind(c, false);
 	}
 	rounds_scanning(c->rounds, scan_running(c->scan));
 	hash_again(c);
@@ -351,6 +363,7 @@ core_reconfigured(struct core *c, const struct settings *conf)
 	c->ignore = conf->ignore;
 	c->o.conf = conf;
 	scan_all(c->scan);
+	blind(c, true); /* what was ignored until now gave no event that counted */
 }
 
 struct core_stats
@@ -447,6 +460,7 @@ begin(struct core *c)
 				    .hlc = hlc_seen(0, c->index->hlc, c->o.wall_ms),
 				    .import = c->index->scanned_ms == 0 || from_backup(c),
 				    .immutable = c->o.conf->immutable};
+	blind(c, true);
 	if (c->index->barrier > c->index->answered)
 		rounds_barrier(c->rounds, c->index->barrier);
 	for (const struct intent *in = c->index->intents; in != NULL; in = in->next) {

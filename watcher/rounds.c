@@ -48,7 +48,7 @@ struct rounds {
 	uint64_t barrier, barrier_stamp;
 	uint64_t answer; /* put into the round under way */
 	bool scanned, rehashed;
-	bool scanning;
+	bool scanning, blind;
 	enum { AWAIT_NOT, AWAIT_PUT, AWAIT_DONE } await;
 	uint64_t reverts;  /* dirty names that went back to an older version */
 	uint64_t accepted; /* the index's, as of the last look */
@@ -502,7 +502,8 @@ answer_barrier(struct rounds *r)
 {
 	struct buf why = {0};
 
-	if (r->barrier <= r->o.index->answered || !dirty_clean_before(r->o.dirty, r->barrier_stamp))
+	if (r->blind || r->barrier <= r->o.index->answered ||
+	    !dirty_clean_before(r->o.dirty, r->barrier_stamp))
 		return;
 	dirty_each_reason(r->o.dirty, add_reason, &why);
 	if (!why.failed)
@@ -632,7 +633,8 @@ wants_commit(const struct rounds *r)
 		return false;
 	if (r->small->state == LANE_READY || r->large->state == LANE_READY)
 		return true;
-	if (r->barrier > r->o.index->answered && dirty_clean_before(r->o.dirty, r->barrier_stamp))
+	if (!r->blind && r->barrier > r->o.index->answered &&
+	    dirty_clean_before(r->o.dirty, r->barrier_stamp))
 		return true;
 	return r->scanned && dirty_clean_before(r->o.dirty, r->scanned_stamp);
 }
@@ -667,6 +669,14 @@ rounds_barrier(struct rounds *r, uint64_t n)
 {
 	r->barrier = n;
 	r->barrier_stamp = dirty_stamp(r->o.dirty);
+}
+
+void
+rounds_blind(struct rounds *r, bool blind)
+{
+	if (r->blind && !blind) /* what the scan has found was there before the question */
+		r->barrier_stamp = dirty_stamp(r->o.dirty);
+	r->blind = blind;
 }
 
 void

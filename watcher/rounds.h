@@ -48,6 +48,9 @@ void rounds_turn(struct rounds *r, uint64_t now_ms, uint64_t wall_ms, int64_t wa
 void rounds_poke(struct rounds *r);
 /* The index folded a barrier. */
 void rounds_barrier(struct rounds *r, uint64_t n);
+/* Are there changes that no event has told? No barrier is answered then; and when it is over, only
+ * once what was found meanwhile is logged or has a reason. */
+void rounds_blind(struct rounds *r, bool blind);
 /* A full scan ended; it is logged once all it found has been. */
 void rounds_scanned(struct rounds *r, uint64_t files);
 /* The same after every file was hashed again: this one is logged in any case. */
