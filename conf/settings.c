@@ -373,6 +373,7 @@ places_fill(struct reader *r, const char *file, struct settings_place places[SET
 		memcpy(&places[from[i].id].path, base, sizeof(places[0].path));
 		places[from[i].id].line = *seen_line(r, from[i].offset);
 	}
+	places[SETTINGS_SSH_HOME] = (struct settings_place){NULL, 0};
 	places[SETTINGS_FILE] = (struct settings_place){file[0] == '/' ? file : NULL, 0};
 }
 
