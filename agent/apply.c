@@ -19,6 +19,7 @@
 #define HOLDS_MAX 250 /* and so often */
 #define REVIVE_MS 100 /* what waits for a peer is tried again at most so often as peers change */
 #define FULL_MS 2000  /* how often it is asked again whether the trash has room */
+#define STUCK_MS 1000 /* between tries to end what is renamed already */
 #define LEFT_LOOK_MS                                                                               \
 	10000 /* how often a directory that had to stay is looked at: whoever empties it may be    \
 		 somebody whose files nobody logs */
@@ -54,6 +55,8 @@ struct apply {
 	size_t stranded;    /* waiting tasks whose content no connected peer had */
 	bool peers_changed; /* since they were last tried */
 	uint64_t revive_ms; /* when they were */
+	size_t stuck;       /* runs with an again_ms */
+	uint64_t stuck_ms;  /* when they are tried again */
 	bool recovered;
 	bool running; /* guards against running the queue from inside itself */
 };
@@ -585,6 +588,33 @@ revival_due(const struct apply *a)
 }
 
 void
+apply_stuck(struct apply *a, struct run *r)
+{
+	r->again_ms = a->n->now_ms + STUCK_MS;
+	if (a->stuck++ == 0)
+		a->stuck_ms = r->again_ms;
+}
+
+/* One pass; those that are stuck again are tried again later. */
+static void
+try_stuck(struct apply *a)
+{
+	struct task *next;
+
+	if (a->stuck == 0 || a->n->now_ms < a->stuck_ms)
+		return;
+	a->stuck_ms = a->n->now_ms + STUCK_MS;
+	for (struct task *t = a->busy.first; t != NULL; t = next) {
+		next = t->next;
+		if (t->run->again_ms == 0 || t->run->again_ms > a->n->now_ms)
+			continue;
+		t->run->again_ms = 0;
+		a->stuck--;
+		perform_applied(t->run);
+	}
+}
+
+void
 apply_tick(struct apply *a)
 {
 	if (!a->recovered && a->n->index->intents == NULL)
@@ -603,6 +633,7 @@ apply_tick(struct apply *a)
 	}
 	if (revival_due(a) && a->n->now_ms - a->revive_ms >= REVIVE_MS)
 		revive(a);
+	try_stuck(a);
 	look_at_left(a);
 	run_queue(a);
 }
@@ -616,6 +647,8 @@ apply_deadline(const struct apply *a)
 		return 0;
 	if (revival_due(a) && a->revive_ms + REVIVE_MS < at)
 		at = a->revive_ms + REVIVE_MS;
+	if (a->stuck > 0 && a->stuck_ms < at)
+		at = a->stuck_ms;
 	return a->left != NULL && a->left_ms < at ? a->left_ms : at;
 }
 
@@ -684,6 +717,8 @@ apply_explain(const struct apply *a, const struct pathent *ent)
 	case TASK_ACTIVE:
 		s.state = t->run != NULL && t->run->fetching ? "fetching" : "applying";
 		s.fetch = t->run != NULL && t->run->fetching ? &t->run->fetch : NULL;
+		if (t->run != NULL && t->run->again_ms != 0)
+			s.reason = t->reason;
 		break;
 	}
 	return s;

@@ -651,6 +651,27 @@ exchange_deadline(const struct exchange *x)
 	return at;
 }
 
+static void
+take_frozen(struct exchange *x)
+{
+	const struct index *i = x->n->index;
+
+	vv_free(&x->frozen);
+	for (size_t k = 0; k < i->norigins; k++)
+		if (i->origins[k].frozen)
+			(void)exchange_must(x,
+					    vv_add(&x->frozen, (struct dot){i->origins[k].id, 1}));
+}
+
+void
+exchange_thawed(struct exchange *x)
+{
+	take_frozen(x);
+	for (struct link *l = x->links; l != NULL; l = l->next)
+		if (l->s != NULL)
+			session_bye(l->s, CODE_SHUTDOWN, "an origin is taken again: begin anew");
+}
+
 struct exchange *
 exchange_new(struct node *n)
 {
@@ -665,10 +686,7 @@ exchange_new(struct node *n)
 		free(x);
 		return NULL;
 	}
-	for (size_t i = 0; i < n->index->norigins; i++)
-		if (n->index->origins[i].frozen)
-			(void)exchange_must(
-				x, vv_add(&x->frozen, (struct dot){n->index->origins[i].id, 1}));
+	take_frozen(x);
 	for (const struct irec *i = n->index->log_first; i != NULL; i = i->log_next)
 		(void)witness_saw(x->witness, i->r);
 	return x;

@@ -131,6 +131,9 @@ uint64_t exchange_deadline(const struct exchange *x);
 void exchange_await(struct exchange *x);
 /* A record was folded; own: this node's watcher wrote it. */
 void exchange_record(struct exchange *x, const struct record *r, bool own);
+/* An origin that was frozen is taken again: sessions begin anew, so that the peers send what was
+ * refused. The index has it folded. */
+void exchange_thawed(struct exchange *x);
 /* An entry of the member table counts from now on. A removed one's sessions end. */
 void exchange_member(struct exchange *x, const struct member *m);
 /* Looked up again only when the log, or what the peer has applied, is another. */

@@ -330,8 +330,9 @@ open_all(struct agent *a)
 	a->work = work_new(a->loop, WORKERS);
 	if (a->work == NULL || open_node(a) < 0)
 		return refuse(a, EXIT_FAILED);
-	if (home_guard(a->tree, wal_info(a->node->wal), a->conf->root, a->err, sizeof(a->err)) < 0)
-		return refuse(a, EXIT_HALTED);
+	r = home_guard(a->tree, wal_info(a->node->wal), a->conf->root, a->err, sizeof(a->err));
+	if (r < 0)
+		return refuse(a, home_unsure(r) ? EXIT_FAILED : EXIT_HALTED);
 	if (watch_wal(a) < 0 ||
 	    links_open(a->node, a->loop, &a->links, a->err, sizeof(a->err)) < 0 ||
 	    control_open(a->node, a->loop, a->links, a->file, &a->control, a->err, sizeof(a->err)) <

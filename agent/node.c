@@ -60,8 +60,8 @@ on_answer(void *arg, const struct entry *e)
 {
 	struct node *n = arg;
 
-	buf_reset(&n->unlogged);
-	buf_put(&n->unlogged, e->blob, e->blob_len);
+	buf_reset(&n->held_back);
+	buf_put(&n->held_back, e->blob, e->blob_len);
 	if (n->answered != NULL)
 		n->answered(n->arg, e);
 }
@@ -323,13 +323,13 @@ node_close(struct node *n)
 	apply_free(n->apply);
 	fetch_free(n->fetch);
 	serve_free(n->serve);
-	buf_free(&n->unlogged);
 	store_free(n->kept);
 	brake_free(n->brake);
 	syncer_free(n->syncer);
 	commit_free(n->commit);
 	if (n->index != NULL)
 		n->index->on_free = NULL;
+	buf_free(&n->held_back);
 	index_free(n->index);
 	wal_free(n->wal);
 	errors_free(n->errors);

@@ -60,7 +60,8 @@ struct node {
 	struct index_snapshot snapshot; /* of a compaction under way */
 	struct counts counts;           /* since the start, for the metrics */
 	uint64_t barrier;               /* the last question to the watcher, folded or not */
-	struct buf unlogged; /* its last answer: what it could not log, and why (proto/WAL.md) */
+	struct buf held_back; /* of its last answer: lines of an escaped path, a tab, why it is not
+				 logged */
 	uint64_t now_ms;
 	uint64_t wall_ms;
 	uint64_t seed;                 /* random numbers: node_random */

@@ -165,11 +165,25 @@ shown_flag(const struct run *r)
 								     : APPLIED_SHOWN;
 }
 
+static void stuck(struct run *r, int error, const char *step);
+
+/* A directory could not be opened, so no sync was tried on it. A sync that failed has none of these
+ * errors, and is not tried again. */
+static bool
+unopened(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -EACCES || error == -EPERM;
+}
+
 static void
 dirs_synced(struct sync_job *j, int error)
 {
 	struct run *r = (struct run *)((char *)j - offsetof(struct run, sync_dirs));
 
+	if (unopened(error)) {
+		stuck(r, error, "sync");
+		return;
+	}
 	if (error < 0) {
 		r->node->fatal(r->node->arg, "a directory could not be synced", error);
 		return;
@@ -191,15 +205,40 @@ keep_displaced(struct run *r)
 {
 	int e;
 
-	if (r->kept[0] == '\0')
+	if (r->kept[0] == '\0' || r->in_store)
 		return 0;
 	e = SEEDED(displaced_lost) ? tree_stage_unlink(tree_of(r), r->stage)
 				   : tree_keep(tree_of(r), r->stage, r->kept);
-	if (e != -EEXIST)
-		return e;
-	if ((e = tree_kept_unlink(tree_of(r), r->kept)) < 0)
-		return e;
-	return tree_keep(tree_of(r), r->stage, r->kept);
+	if (e == -EEXIST) {
+		e = tree_kept_unlink(tree_of(r), r->kept);
+		if (e == 0)
+			e = tree_keep(tree_of(r), r->stage, r->kept);
+	}
+	r->in_store = e == 0;
+	return e;
+}
+
+/*
+ * The rename is done and its end is not: no room for a name in the store, no descriptor for a
+ * directory. Nothing is lost meanwhile: the intent stays open, so that nobody else touches the path
+ * or the stage file, and the rest is tried again until it works (perform_applied).
+ */
+static void
+stuck(struct run *r, int error, const char *step)
+{
+	struct node *n = r->node;
+	const struct pathent *ent = r->task->ent;
+	const char *why = reason_of(error);
+
+	if (!r->told_stuck) {
+		LOG(n->log, LOG_WARN, "apply.stuck", why, log_b("path", ent->path, ent->path_len),
+		    log_s("step", step), log_err(error));
+		errors_add(n->errors, n->wall_ms, "", error_class(error), ent->path, ent->path_len,
+			   why);
+	}
+	r->told_stuck = true;
+	r->task->reason = why;
+	apply_stuck(n->apply, r);
 }
 
 void
@@ -209,7 +248,7 @@ perform_applied(struct run *r)
 	int e = keep_displaced(r);
 
 	if (e < 0) {
-		r->node->fatal(r->node->arg, "a displaced file could not be moved to the store", e);
+		stuck(r, e, "keep");
 		return;
 	}
 	r->sync_dirs =

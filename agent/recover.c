@@ -15,8 +15,8 @@
 
 struct finding {
 	bool renamed;
-	bool keep; /* what was displaced lies in work/kept or is on its way there */
-	bool rescued;
+	bool keep;        /* what was displaced lies in work/kept or is on its way there */
+	int error;        /* the intent stays open: the next start looks at it again */
 	struct sig shown; /* what the path shows now */
 };
 
@@ -29,19 +29,23 @@ path_sig(struct node *n, const struct pathent *ent, struct sig *s)
 	return false;
 }
 
-static void
+/* An error leaves everything as it is: what nobody has logged must not stay under a name of the
+ * stage that means something else once the intent is closed. */
+static int
 put_rescued(struct node *n, const struct pathent *ent, const char *stage)
 {
 	uint64_t id = node_random(n);
 	struct record rec;
 	char name[48];
 	struct sig s;
+	int e;
 
 	if (ent->shown == NULL || tree_stage_stat(n->tree, stage, &s) < 0)
-		return;
+		return 0;
 	snprintf(name, sizeof(name), "rescued-%016llx", (unsigned long long)id);
-	if (tree_keep(n->tree, stage, name) < 0)
-		return;
+	e = tree_keep(n->tree, stage, name);
+	if (e < 0)
+		return e;
 	rec = *ent->shown->r;
 	store_rescued_record(&rec, &s);
 	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
@@ -51,6 +55,7 @@ put_rescued(struct node *n, const struct pathent *ent, const char *stage)
 					      .rec = rec});
 	LOG(n->log, LOG_WARN, "recover.rescued", "content that nobody had logged was kept",
 	    log_b("path", ent->path, ent->path_len), log_s("kept", name));
+	return 0;
 }
 
 /* The displaced version: already in the store under its dot, or still in the stage. */
@@ -92,7 +97,7 @@ after_exchange(struct node *n, const struct intent *in, const char *stage)
 		f.renamed = false; /* a local edit had come out: it is back */
 		return f;
 	}
-	put_rescued(n, ent, stage);
+	f.error = put_rescued(n, ent, stage);
 	return f;
 }
 
@@ -114,7 +119,7 @@ after_take(struct node *n, const struct intent *in, const char *stage)
 	if (tree_place(n->tree, stage, ent->path, ent->path_len) == 0)
 		return f; /* a local edit had come out: it is back */
 	f.renamed = true;
-	put_rescued(n, ent, stage);
+	f.error = put_rescued(n, ent, stage);
 	return f;
 }
 
@@ -246,12 +251,14 @@ put_outcome(struct node *n, const struct intent *in, const struct finding *f)
 					      .sig = sig});
 }
 
-static void
+static int
 recover_one(struct node *n, const struct intent *in)
 {
 	char stage[48];
 	struct finding f = examine(n, in, stage);
 
+	if (f.error < 0)
+		return f.error;
 	LOG(n->log, LOG_INFO, "recover.intent",
 	    f.renamed ? "it had been done" : "it had not been done",
 	    log_b("path", in->ent->path, in->ent->path_len));
@@ -261,6 +268,7 @@ recover_one(struct node *n, const struct intent *in)
 		commit_put(n->commit, &(struct entry){.type = ENTRY_DROPPED,
 						      .path = in->ent->path,
 						      .path_len = in->ent->path_len});
+	return 0;
 }
 
 void
@@ -270,8 +278,13 @@ recover_start(struct node *n)
 
 	if (n->index->intents == NULL)
 		return;
-	for (const struct intent *in = n->index->intents; in != NULL; in = in->next)
-		recover_one(n, in);
+	for (const struct intent *in = n->index->intents; in != NULL; in = in->next) {
+		e = recover_one(n, in);
+		if (e < 0) {
+			n->fatal(n->arg, "a displaced file could not be moved to the store", e);
+			return;
+		}
+	}
 	e = tree_sync_all(
 		n->tree); /* every directory touched above, before any APPLIED is durable */
 	if (e < 0)

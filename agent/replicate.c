@@ -610,7 +610,9 @@ freeze(struct exchange *x, const char *peer, const struct record *r)
 
 	dot_text(r->dot, dot);
 	LOG(n->log, LOG_ERROR, "record.equivocation",
-	    "one dot names two different records: nothing more is taken of that origin",
+	    "one dot names two different records: nothing more is taken of that origin. Was a "
+	    "running machine copied, or its disk damaged? Restart mimeo-watcher there, compare "
+	    "that file on all nodes, then: mimeo resume --accept-origin ORIGIN",
 	    log_s("peer", peer), log_s("dot", dot), log_b("path", r->path, r->path_len));
 	errors_add(n->errors, n->wall_ms, peer, "equivocation", r->path, r->path_len,
 		   "one dot names two different records: nothing more is taken of its origin");

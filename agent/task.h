@@ -37,6 +37,9 @@ struct run {
 	int error;                /* first error of those */
 	const char *reason;       /* for people, of error */
 	bool intent;              /* an INTENT was put and is open */
+	bool in_store;            /* what was displaced lies in the store under `kept` */
+	bool told_stuck;          /* that it is stuck was said */
+	uint64_t again_ms;        /* stuck behind the rename: tried again then; 0: it is not */
 	struct fetch_job fetch;
 	bool fetching;
 	struct sync_job sync_file, sync_dirs;
@@ -79,6 +82,9 @@ void adopt(struct run *r);
 
 /* apply.c: the path is a directory that has to stay for now: looked at again now and then. */
 void apply_left(struct apply *a, const struct pathent *ent);
+/* apply.c: the rename is done, a step behind it cannot be done now: perform_applied is called again
+ * a little later. */
+void apply_stuck(struct apply *a, struct run *r);
 /* apply.c: the run is over. error 0: done (looked at again if still unsettled); else it waits with
  * back-off and that reason. */
 void task_finish(struct run *r, int error, const char *reason);

@@ -9,6 +9,7 @@
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/gossip.h"
+#include "agent/heldback.h"
 #include "agent/progress.h"
 #include "agent/report.h"
 #include "agent/verbs.h"
@@ -100,6 +101,15 @@ held_by_watcher(const struct node *n)
 	return r.held;
 }
 
+static bool
+scanning(const struct node *n)
+{
+	struct report r;
+
+	report_read(n->conf->run, n->wall_ms, &r);
+	return r.scan_running;
+}
+
 static void
 scan_object(const struct node *n, struct json *j)
 {
@@ -182,6 +192,21 @@ frozen_origins(const struct index *x)
 	return n;
 }
 
+static void
+frozen_list(const struct index *x, struct json *j)
+{
+	json_arr_open(j, "frozen");
+	for (size_t i = 0; i < x->norigins; i++) {
+		char origin[17];
+
+		if (!x->origins[i].frozen)
+			continue;
+		snprintf(origin, sizeof(origin), "%016llx", (unsigned long long)x->origins[i].id);
+		json_str(j, NULL, origin);
+	}
+	json_arr_close(j);
+}
+
 static bool
 in_sync(const struct node *n, bool watcher)
 {
@@ -233,6 +258,7 @@ verb_status_json(const struct node *n, bool watcher, struct json *j)
 	json_uint(j, "wal_bytes", wal_info(n->wal)->size);
 	json_str(j, "digest", digest);
 	json_uint(j, "frozen_origins", frozen_origins(x));
+	frozen_list(x, j);
 	json_bool(j, "watcher", watcher);
 	vector_object(x, j);
 	scan_object(n, j);
@@ -271,7 +297,10 @@ verb_status(struct request *q)
 			 strcmp(by, n->conf->name) == 0 ? "it left" : "forgotten by ",
 			 strcmp(by, n->conf->name) == 0 ? "" : by);
 	else if (!answered(q))
-		verb_end(q, CONTROL_NOT_IN_SYNC, "mimeo-watcher does not answer: does it run?");
+		verb_end(q, CONTROL_NOT_IN_SYNC,
+			 scanning(n) ? "mimeo-watcher scans the tree: what it finds is not logged "
+				       "yet"
+				     : "mimeo-watcher does not answer: does it run?");
 	else
 		verb_end(q, good ? CONTROL_OK : CONTROL_NOT_IN_SYNC, "%s", "");
 }
@@ -351,33 +380,14 @@ have_it(const struct request *q, size_t *members)
 
 /* ---- what the watcher could not log ---- */
 
-struct unlogged {
-	const char *path, *reason; /* not terminated; the path is escaped */
-	size_t path_len, reason_len;
-};
-
-/* The next line of the watcher's last answer. */
 static bool
-next_unlogged(const struct buf *b, size_t *at, struct unlogged *u)
-{
-	const char *line = (const char *)b->data + *at, *end, *tab;
-
-	if (b->failed || *at >= b->len || (end = memchr(line, '\n', b->len - *at)) == NULL ||
-	    (tab = memchr(line, '\t', (size_t)(end - line))) == NULL)
-		return false;
-	*u = (struct unlogged){line, tab + 1, (size_t)(tab - line), (size_t)(end - tab - 1)};
-	*at += (size_t)(end - line) + 1;
-	return true;
-}
-
-static bool
-at_or_below(const struct unlogged *u, const char *word)
+at_or_below(const struct held_back *h, const char *word)
 {
 	char shown[ESCAPE_BYTES_MAX(PATH_ENT_BYTES_MAX)];
 	size_t len = escape_print(shown, sizeof(shown), word, strlen(word));
 
-	return u->path_len >= len && memcmp(u->path, shown, len) == 0 &&
-	       (len == 0 || u->path_len == len || u->path[len] == '/');
+	return h->path_len >= len && memcmp(h->path, shown, len) == 0 &&
+	       (len == 0 || h->path_len == len || h->path[len] == '/');
 }
 
 /*
@@ -385,7 +395,7 @@ at_or_below(const struct unlogged *u, const char *word)
  * file that is not just being written: that was not closed yet.
  */
 static bool
-concerns(const struct request *q, const struct unlogged *u)
+concerns(const struct request *q, const struct held_back *h)
 {
 	bool named = false;
 
@@ -396,20 +406,20 @@ concerns(const struct request *q, const struct unlogged *u)
 			continue;
 		}
 		named = true;
-		if (at_or_below(u, q->words[i]))
+		if (at_or_below(h, q->words[i]))
 			return true;
 	}
-	return !named && (u->reason_len != strlen(ENTRY_ANSWER_OPEN) ||
-			  memcmp(u->reason, ENTRY_ANSWER_OPEN, u->reason_len) != 0);
+	return !named && (h->reason_len != strlen(ENTRY_ANSWER_OPEN) ||
+			  memcmp(h->reason, ENTRY_ANSWER_OPEN, h->reason_len) != 0);
 }
 
 static bool
-anything_unlogged(const struct request *q, struct unlogged *u)
+anything_unlogged(const struct request *q, struct held_back *h)
 {
 	size_t at = 0;
 
-	while (next_unlogged(&q->node->unlogged, &at, u))
-		if (concerns(q, u))
+	while (held_back_next(q->node, &at, h))
+		if (concerns(q, h))
 			return true;
 	return false;
 }
@@ -419,11 +429,11 @@ wait_timed_out(struct request *q)
 {
 	char who[512] = "";
 	size_t at = 0;
-	struct unlogged u;
+	struct held_back h;
 
-	if (q->phase == 0 && anything_unlogged(q, &u)) {
+	if (q->phase == 0 && anything_unlogged(q, &h)) {
 		verb_end(q, CONTROL_NOT_IN_SYNC, "timed out: %.*s: not logged: %.*s",
-			 (int)u.path_len, u.path, (int)u.reason_len, u.reason);
+			 (int)h.path_len, h.path, (int)h.reason_len, h.reason);
 		return;
 	}
 	for (const struct peer *p = exchange_peers(q->node->exchange); p != NULL; p = p->next)
@@ -439,14 +449,14 @@ void
 verb_wait(struct request *q)
 {
 	size_t members, n;
-	struct unlogged u;
+	struct held_back h;
 
 	if (q->barrier == 0) {
 		(void)parse_wait(q);
 		ask_watcher(q);
 		q->asked_ms = q->node->now_ms;
 	}
-	if (q->phase == 0 && answered(q) && anything_unlogged(q, &u)) {
+	if (q->phase == 0 && answered(q) && anything_unlogged(q, &h)) {
 		if (q->node->now_ms - q->asked_ms >= ASK_AGAIN_MS) {
 			ask_watcher(q);
 			q->asked_ms = q->node->now_ms;

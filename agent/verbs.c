@@ -2,6 +2,7 @@
 /* The table of verbs, and those that are a list or one entry in the WAL. */
 #include "config.h"
 
+#include "agent/heldback.h"
 #include "agent/verbs.h"
 
 #include <signal.h>
@@ -21,6 +22,7 @@
 #include "agent/keepers.h"
 #include "agent/restore.h"
 #include "agent/scrub.h"
+#include "conf/escape.h"
 #include "conf/hash.h"
 #include "proto/hlc.h"
 
@@ -230,16 +232,69 @@ pending_row(struct request *q, const struct pathent *e)
 	verb_row(q, &j);
 }
 
+/* ---- what the watcher holds back ---- */
+
+#define HELD_BACK_MS 4000 /* it answers by then, or does not run */
+
+/* Its answer to a question of now is there, or will not come. Without one the last is used. */
+static bool
+held_back_known(struct request *q)
+{
+	struct node *n = q->node;
+
+	if (q->barrier == 0)
+		q->barrier = node_barrier(n);
+	if (n->index->answered >= q->barrier)
+		return true;
+	if (n->halted == 0 && n->now_ms - q->since_ms < HELD_BACK_MS)
+		return false;
+	verb_note(q, "mimeo-watcher does not answer: what it holds back may be missing here");
+	return true;
+}
+
+static bool
+held_back_at(const struct node *n, const char *path, struct held_back *h)
+{
+	char shown[1024]; /* as the watcher writes it */
+	size_t len = escape_print(shown, sizeof(shown), path, strlen(path)), at = 0;
+
+	while (held_back_next(n, &at, h))
+		if (h->path_len == len && memcmp(h->path, shown, len) == 0)
+			return true;
+	return false;
+}
+
+static void
+held_back_row(struct request *q, const struct held_back *h)
+{
+	struct json j;
+
+	json_init(&j);
+	json_obj_open(&j, NULL);
+	json_bytes(&j, "path", h->path, h->path_len);
+	json_str(&j, "state", "not logged");
+	json_bytes(&j, "reason", h->reason, h->reason_len);
+	json_uint(&j, "attempts", 0);
+	json_null(&j, "retry_in_ms");
+	json_obj_close(&j);
+	verb_row(q, &j);
+}
+
 #define PENDING_ROWS_MAX 1000 /* the list moves while it is read: one look, the oldest first */
 
 static void
 verb_pending(struct request *q)
 {
-	size_t n = 0;
+	struct held_back h;
+	size_t n = 0, at = 0;
 
+	if (!held_back_known(q))
+		return;
 	for (const struct pathent *e = index_todo_first(q->node->index);
 	     e != NULL && n < PENDING_ROWS_MAX; e = e->todo_next, n++)
 		pending_row(q, e);
+	while (n++ < PENDING_ROWS_MAX && held_back_next(q->node, &at, &h))
+		held_back_row(q, &h);
 	verb_end(q, CONTROL_OK, "%s", "");
 }
 
@@ -345,10 +400,21 @@ verb_whohas(struct request *q)
 static void
 verb_explain(struct request *q)
 {
-	struct pathent *e = named_path(q);
+	struct held_back h = {0};
+	struct pathent *e;
 	struct apply_state s;
 	struct json j;
+	bool held;
 
+	if (!held_back_known(q))
+		return;
+	held = q->nwords > 1 && held_back_at(q->node, q->words[1], &h);
+	if (held && index_find(q->node->index, q->words[1], strlen(q->words[1])) == NULL) {
+		held_back_row(q, &h);
+		verb_end(q, CONTROL_OK, "%s", "");
+		return;
+	}
+	e = named_path(q);
 	if (e == NULL)
 		return;
 	s = apply_explain(q->node->apply, e);
@@ -357,12 +423,16 @@ verb_explain(struct request *q)
 	json_bytes(&j, "path", e->path, e->path_len);
 	json_bool(&j, "ignored", node_ignored(q->node, e->path, e->path_len, false));
 	json_bool(&j, "settled", !e->todo);
-	json_str(&j, "state", e->todo ? s.state : "in sync here");
-	json_str(&j, "reason",
-		 e->todo && s.reason != NULL ? s.reason
-		 : e->left.seq != 0
-			 ? "left as it is on purpose: ignored, or a directory that is not empty"
-			 : "");
+	json_str(&j, "state", held ? "not logged" : e->todo ? s.state : "in sync here");
+	if (held)
+		json_bytes(&j, "reason", h.reason, h.reason_len);
+	else
+		json_str(&j, "reason",
+			 e->todo && s.reason != NULL ? s.reason
+			 : e->left.seq != 0
+				 ? "left as it is on purpose: ignored, or a directory that is not "
+				   "empty"
+				 : "");
 	json_uint(&j, "attempts", e->todo ? s.attempts : 0);
 	json_uint(&j, "heads", index_heads_at(e));
 	json_uint(&j, "conflicts", index_conflicts_at(e));
@@ -418,11 +488,51 @@ verb_pause(struct request *q)
 	verb_end(q, CONTROL_OK, "paused: logging goes on, fetch and apply stop");
 }
 
+/* The frozen origin that a word names; 0: it names none. */
+static uint64_t
+frozen_origin(const struct index *x, const char *word)
+{
+	char *end;
+	uint64_t id = strtoull(word, &end, 16);
+	const struct origin *o = *end == '\0' ? index_origin(x, id) : NULL;
+
+	return o != NULL && o->frozen ? id : 0;
+}
+
+/* A frozen origin is taken again. What made it say two things must be over, or it is frozen anew.
+ */
+static void
+resume_origin(struct request *q)
+{
+	struct node *n = q->node;
+	uint64_t id = q->nwords == 3 ? frozen_origin(n->index, q->words[2]) : 0;
+
+	if (q->phase == 0 && id == 0) {
+		verb_end(q, CONTROL_USAGE,
+			 "resume --accept-origin: that is no frozen origin (`mimeo errors` names "
+			 "it; 16 digits, as in `mimeo log --json`)");
+		return;
+	}
+	if (q->phase == 0) {
+		q->phase = 1;
+		commit_put(n->commit, &(struct entry){.type = ENTRY_THAWED, .num = id});
+		return;
+	}
+	if (!commit_idle(n->commit))
+		return;
+	exchange_thawed(n->exchange);
+	verb_end(q, CONTROL_OK, "its records are taken again");
+}
+
 static void
 verb_resume(struct request *q)
 {
 	struct node *n = q->node;
 
+	if (q->nwords > 1 && strcmp(q->words[1], "--accept-origin") == 0) {
+		resume_origin(q);
+		return;
+	}
 	if (q->phase == 0) {
 		q->phase = 1;
 		commit_put(n->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});

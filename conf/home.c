@@ -91,6 +91,23 @@ home_prepare(const char *state, struct tree *tree, const struct wal_dev *dev, ui
 	return r;
 }
 
+bool
+home_unsure(int error)
+{
+	switch (error) {
+	case -EIO:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+	case -EINTR:
+	case -EAGAIN:
+	case -ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int
 home_guard(struct tree *tree, const struct wal_info *info, const char *root, char *err,
 	   size_t err_len)
@@ -121,7 +138,8 @@ home_guard(struct tree *tree, const struct wal_info *info, const char *root, cha
 		what = "it is gone: was it unmounted or removed?";
 		break;
 	default:
-		what = strerror(-r);
+		what = home_unsure(r) ? "it cannot be looked at now, and is looked at again"
+				      : strerror(-r);
 	}
 	snprintf(err, err_len, "root %s: %s", root, what);
 	return r;

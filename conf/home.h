@@ -23,5 +23,8 @@ NODISCARD int home_prepare(const char *state, struct tree *tree, const struct wa
  */
 NODISCARD int home_guard(struct tree *tree, const struct wal_info *info, const char *root,
 			 char *err, size_t err_len);
+/* Does that error of home_guard only say that the root could not be looked at just now (an I/O
+ * error, no descriptor left)? Then nothing is logged or applied, and it is looked at again. */
+bool home_unsure(int error);
 
 #endif

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "conf/settings_check.h"
 #include "conf/settings_set.h"
 
+#define PLACE_BYTES 4096
 #define KEYS_MAX 64 /* of the table; only sizes an array */
 
 #define PEER_SECTION "peer"
@@ -332,6 +334,21 @@ check_run(struct reader *r, struct ini_problem *first)
 			      SETTINGS_RUN_BYTES_MAX);
 }
 
+/* Who may log in to this account is written there. */
+static bool
+ssh_home(char out[PLACE_BYTES])
+{
+	struct passwd pw, *found = NULL;
+	char text[PLACE_BYTES];
+	int n;
+
+	if (getpwuid_r(geteuid(), &pw, text, sizeof(text), &found) != 0 || found == NULL ||
+	    found->pw_dir[0] != '/')
+		return false;
+	n = snprintf(out, PLACE_BYTES, "%s/.ssh", found->pw_dir);
+	return n > 0 && n < PLACE_BYTES;
+}
+
 /* Where everything lies, as it is known by now. */
 static void
 places_fill(struct reader *r, const char *file, struct settings_place places[SETTINGS_PLACES])
@@ -356,6 +373,7 @@ places_fill(struct reader *r, const char *file, struct settings_place places[SET
 		memcpy(&places[from[i].id].path, base, sizeof(places[0].path));
 		places[from[i].id].line = *seen_line(r, from[i].offset);
 	}
+	places[SETTINGS_SSH_HOME] = (struct settings_place){NULL, 0};
 	places[SETTINGS_FILE] = (struct settings_place){file[0] == '/' ? file : NULL, 0};
 }
 
@@ -395,10 +413,13 @@ check_resolved(struct reader *r, const char *file, struct ini_problem *first)
 {
 	struct settings_place places[SETTINGS_PLACES];
 	char *real[SETTINGS_PLACES] = {NULL};
+	char ssh[PLACE_BYTES];
 	int rc = 0;
 
 	places_fill(r, file, places);
 	places[SETTINGS_FILE].path = file;
+	if (ssh_home(ssh))
+		places[SETTINGS_SSH_HOME].path = ssh;
 	for (int i = 0; i < SETTINGS_PLACES && !rc; i++) {
 		if (!places[i].path)
 			continue;

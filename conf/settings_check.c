@@ -10,8 +10,9 @@
 #include <string.h>
 
 static const char *const names[SETTINGS_PLACES] = {
-	"node.root",       "node.state",          "node.work",    "node.run",           "ssh.key",
-	"ssh.known_hosts", "ssh.authorized_keys", "hook.applied", "this configuration",
+	"node.root",     "node.state",         "node.work",           "node.run",
+	"ssh.key",       "ssh.known_hosts",    "ssh.authorized_keys", "hook.applied",
+	"the account's", "this configuration",
 };
 
 void

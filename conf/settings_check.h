@@ -17,7 +17,8 @@ enum settings_place_id {
 	SETTINGS_KNOWN_HOSTS,
 	SETTINGS_AUTHORIZED_KEYS,
 	SETTINGS_HOOK,
-	SETTINGS_FILE, /* the configuration itself */
+	SETTINGS_SSH_HOME, /* .ssh in the home of the user that this runs as */
+	SETTINGS_FILE,     /* the configuration itself */
 	SETTINGS_PLACES
 };
 

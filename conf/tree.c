@@ -309,7 +309,7 @@ check_marker(struct tree *t, uint64_t store)
 
 	if (r == -ENOENT)
 		return -ENODATA;
-	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EIO || r == -EINTR)
 		return r; /* says nothing about the marker */
 	marker_text(store, want);
 	return r == 0 && len == MARKER_BYTES && memcmp(got, want, MARKER_BYTES) == 0 ? 0 : -EBADMSG;

@@ -62,6 +62,7 @@ static const struct shape {
 	[ENTRY_PAUSE] = {"PAUSE", {SWITCH}},
 	[ENTRY_ALTERED] = {"ALTERED", {PATH, SIG}},
 	[ENTRY_FROZEN] = {"FROZEN", {ORIGIN}},
+	[ENTRY_THAWED] = {"THAWED", {ORIGIN}},
 	[ENTRY_AWAIT] = {"AWAIT", {NUM}},
 };
 

@@ -59,8 +59,10 @@ enum entry_type {
 	/* W: num = wall ms: it logs nothing before the agent says by a VECTOR that it knows what
 	 * some peer holds. */
 	ENTRY_AWAIT = 24,
+	/* A: num = origin: it is frozen no more. */
+	ENTRY_THAWED = 25,
 };
-#define ENTRY_TYPE_MAX 24
+#define ENTRY_TYPE_MAX 25
 
 /* ENTRY_INTENT, what is about to happen. */
 enum entry_action {

@@ -459,8 +459,6 @@ rec_add(struct index *x, struct pathent *e, const struct record *r)
 	set_head(x, mine, head);
 	if (r->hlc > x->hlc)
 		x->hlc = r->hlc;
-	if (index_own(x, r->dot.origin) && r->hlc > x->hlc_own)
-		x->hlc_own = r->hlc;
 	return mine;
 }
 
@@ -889,7 +887,7 @@ fold_frozen(struct index *x, const struct entry *n)
 	size_t at = origin_at(x, n->num);
 
 	if (at < x->norigins && x->origins[at].id == n->num)
-		x->origins[at].frozen = true;
+		x->origins[at].frozen = n->type == ENTRY_FROZEN;
 }
 
 const struct member *
@@ -1133,6 +1131,7 @@ index_fold(struct index *x, const struct entry *e)
 		x->exchanged = false;
 		return 0;
 	case ENTRY_FROZEN:
+	case ENTRY_THAWED:
 		fold_frozen(x, e);
 		return 0;
 	}

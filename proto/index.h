@@ -97,8 +97,8 @@ struct index {
 		acked; /* of those, what was applied here or superseded by something applied */
 	struct dotset floor;
 	struct dotset held;
-	uint64_t hlc;     /* highest time seen in any record */
-	uint64_t hlc_own; /* highest time in a record authored here */
+	/* Highest time seen in any record, this node's among them; CLOCK keeps it over compaction. */
+	uint64_t hlc;
 	uint64_t barrier, answered;
 	uint64_t scanned_ms;   /* wall time of the last full scan; 0 never */
 	uint64_t files, bytes; /* shown files and symlinks; their sizes */

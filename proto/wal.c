@@ -422,9 +422,10 @@ wal_catchup(struct wal *w)
 	/* What was appended under this lock and is not synced yet is not the disk's. */
 	if (w->caught)
 		return 0;
-	if (!w->dev.is_current(w->dev.arg) && !SEEDED(old_generation))
-		rc = move_over(w);
+	rc = SEEDED(old_generation) ? 1 : w->dev.is_current(w->dev.arg);
 	if (rc == 0)
+		rc = move_over(w);
+	if (rc >= 0)
 		rc = follow(w);
 	if (rc < 0)
 		return rc;
@@ -641,7 +642,7 @@ next_finish(struct wal *w, struct next *n, struct header *h)
 	if (rc < 0)
 		return rc;
 	rc = w->dev.next_publish(w->dev.arg);
-	if (rc < 0 && h->generation > 1 && !w->dev.is_current(w->dev.arg))
+	if (rc < 0 && h->generation > 1 && w->dev.is_current(w->dev.arg) != 1)
 		w->dead = true;
 	return rc;
 }

@@ -33,8 +33,8 @@ struct wal_dev {
 	/* (Re)opens the file that now has the name; -ENOENT if none. After an error the old stays.
 	 */
 	int (*open_current)(void *arg);
-	/* Is the open file still the one that has the name? */
-	bool (*is_current)(void *arg);
+	/* Is the open file still the one that has the name? 1, 0, or an error: not known. */
+	int (*is_current)(void *arg);
 	/* Short at the end of the file only. */
 	ssize_t (*read_at)(void *arg, uint64_t off, void *buf, size_t len);
 	/* All or an error. */

@@ -197,18 +197,23 @@ dev_open_current(void *arg)
 	return 0;
 }
 
-/* Does the name lead to the open file? As it is open, its inode number is nobody else's. */
-static bool
+/* Does the name lead to the open file? As it is open, its inode number is nobody else's. A name
+ * that is not there leads nowhere; any other error says nothing about it. */
+static int
 named(const struct walfile *f, const char *name)
 {
 	struct stat here, there;
 
-	return f->fd >= 0 && fstat(f->fd, &here) == 0 &&
-	       fstatat(f->dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+	if (f->fd < 0)
+		return 0;
+	if (fstat(f->fd, &here) < 0)
+		return -errno;
+	if (fstatat(f->dir, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
-static bool
+static int
 dev_is_current(void *arg)
 {
 	const struct walfile *f = arg;
@@ -364,7 +369,7 @@ dev_set_aside(void *arg, char *name, size_t name_len)
 	for (unsigned i = 1; i <= DAMAGED_MAX; i++) {
 		snprintf(name, name_len, "wal.damaged-%u", i);
 		if (linkat(f->dir, NAME, f->dir, name, 0) == 0 ||
-		    (errno == EEXIST && named(f, name))) {
+		    (errno == EEXIST && named(f, name) == 1)) {
 			f->aside = true;
 			return 0;
 		}

@@ -40,6 +40,7 @@ struct memdisk {
 	unsigned fail_at;
 	int fail;
 	bool stop, stopped;
+	bool blind;         /* is_current cannot tell */
 	bool no_truncate;   /* truncate fails */
 	bool bad_read_back; /* next_read gives a byte that was not written */
 	bool stale_write;   /* next_write repeats what it wrote before, if that is as long */
@@ -127,11 +128,13 @@ mem_open_current(void *arg)
 	return 0;
 }
 
-static bool
+static int
 mem_is_current(void *arg)
 {
 	const struct memdev *v = arg;
 
+	if (v->disk->blind)
+		return -EIO;
 	return v->file >= 0 && v->file == v->disk->live.wal;
 }
 

@@ -35,6 +35,7 @@ struct core {
 	uint64_t events, overflows;
 	bool salvaged; /* of the WAL records may be missing, and the files were not hashed since */
 	bool started;  /* the first look may be logged */
+	bool blind;    /* changes came about that no event told: known when a full scan is over */
 	bool stopped;
 	char err[4096];
 };
@@ -79,6 +80,14 @@ dir_left(struct core *c, const char *path, size_t len)
 		dirty_tree(c, e);
 }
 
+/* Until a scan has found what no event told, nobody is answered that all is logged. */
+static void
+blind(struct core *c, bool on)
+{
+	c->blind = on;
+	rounds_blind(c->rounds, on);
+}
+
 static void
 overflow(struct core *c)
 {
@@ -88,6 +97,7 @@ overflow(struct core *c)
 	    log_u("overflows", c->overflows));
 	if (!SEEDED(overflow_ignored))
 		scan_all(c->scan);
+	blind(c, true);
 	rounds_poke(c->rounds); /* the WAL's events were among them, perhaps */
 }
 
@@ -230,10 +240,15 @@ static bool
 may_log(void *arg)
 {
 	struct core *c = arg;
+	int r = core_guard(c, c->err, sizeof(c->err));
 
-	if (SEEDED(guard_off) || core_guard(c, c->err, sizeof(c->err)) == 0)
+	if (SEEDED(guard_off) || r == 0)
 		return true;
-	if (!c->stopped) {
+	if (home_unsure(r)) {
+		LOG(c->o.log, LOG_WARN, "guard.unsure",
+		    "the root cannot be looked at now: nothing is logged until it can",
+		    log_s("root", c->o.conf->root), log_err(r));
+	} else if (!c->stopped) {
 		LOG(c->o.log, LOG_ERROR, "guard.halted", c->err);
 		c->stopped = true;
 		c->o.halted(c->o.arg, c->err);
@@ -312,7 +327,7 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 		return UINT64_MAX;
 	if (now_ms >= c->guard_ms) {
 		c->guard_ms = now_ms + CORE_GUARD_MS;
-		if (!may_log(c))
+		if (!may_log(c) && c->stopped)
 			return UINT64_MAX;
 	}
 	if (now_ms >= c->rescan_ms) {
@@ -326,6 +341,8 @@ core_turn(struct core *c, uint64_t now_ms, uint64_t wall_ms, int64_t wall_ns)
 		if (c->rescan_ms - now_ms > c->o.conf->rescan_ms / 2)
 			backoff_reset(&c->unsure);
 		rounds_scanned(c->rounds, scan_done_names(c->scan));
+		if (c->blind)
+			blind(c, false);
 	}
 	rounds_scanning(c->rounds, scan_running(c->scan));
 	hash_again(c);
@@ -348,6 +365,7 @@ core_reconfigured(struct core *c, const struct settings *conf)
 	c->ignore = conf->ignore;
 	c->o.conf = conf;
 	scan_all(c->scan);
+	blind(c, true); /* what was ignored until now gave no event that counted */
 }
 
 struct core_stats
@@ -441,10 +459,11 @@ begin(struct core *c)
 				    .next_origin = c->o.random(c->o.arg),
 				    .random = c->o.random,
 				    .random_arg = c->o.arg,
-				    .hlc = hlc_seen(0, c->index->hlc_own, c->o.wall_ms),
+				    .hlc = hlc_seen(0, c->index->hlc, c->o.wall_ms),
 				    .import = (c->index->scanned_ms == 0 || from_backup(c)) &&
 					      !SEEDED(first_scan_wins),
 				    .immutable = c->o.conf->immutable};
+	blind(c, true);
 	if (c->index->barrier > c->index->answered)
 		rounds_barrier(c->rounds, c->index->barrier);
 	for (const struct intent *in = c->index->intents; in != NULL; in = in->next) {

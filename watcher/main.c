@@ -333,7 +333,10 @@ open_all(struct watcher *w)
 	w->work = work_new(w->loop, WORKERS);
 	if (w->work == NULL || open_watching(w) < 0 || open_core(w) < 0)
 		return refuse(w, EXIT_FAILED);
-	return core_guard(w->core, w->err, sizeof(w->err)) < 0 ? refuse(w, EXIT_HALTED) : EXIT_OK;
+	r = core_guard(w->core, w->err, sizeof(w->err));
+	if (r < 0)
+		return refuse(w, home_unsure(r) ? EXIT_FAILED : EXIT_HALTED);
+	return EXIT_OK;
 }
 
 static void

@@ -51,7 +51,7 @@ struct rounds {
 	uint64_t barrier, barrier_stamp;
 	uint64_t answer; /* put into the round under way */
 	bool scanned, rehashed;
-	bool scanning;
+	bool scanning, blind;
 	enum { AWAIT_NOT, AWAIT_PUT, AWAIT_DONE } await;
 	uint64_t reverts;  /* dirty names that went back to an older version */
 	uint64_t accepted; /* the index's, as of the last look */
@@ -522,10 +522,14 @@ dirty_other_names(struct rounds *r)
 static void
 give_back(struct rounds *r, struct lane *l)
 {
-	for (size_t i = 0; i < l->batch.n; i++)
-		if (l->batch.item[i].name != NULL)
-			dirty_done(r->o.dirty, l->batch.item[i].name, r->now_ms, "waits",
-				   RETRY_SPACE_MS);
+	for (size_t i = 0; i < l->batch.n; i++) {
+		struct dirty_name *n = l->batch.item[i].name;
+
+		if (n == NULL)
+			continue;
+		dirty_done(r->o.dirty, n, r->now_ms, "", RETRY_SPACE_MS);
+		n->reason = NULL; /* it will be logged: no answer before, and no end of the scan */
+	}
 	take_clear(&l->batch);
 	l->state = LANE_IDLE;
 }
@@ -552,7 +556,8 @@ answer_barrier(struct rounds *r)
 {
 	struct buf why = {0};
 
-	if (r->barrier <= r->o.index->answered || !dirty_clean_before(r->o.dirty, r->barrier_stamp))
+	if (r->blind || r->barrier <= r->o.index->answered ||
+	    !dirty_clean_before(r->o.dirty, r->barrier_stamp))
 		return;
 	dirty_each_reason(r->o.dirty, add_reason, &why);
 	if (!why.failed)
@@ -597,6 +602,8 @@ decide(struct rounds *r)
 		}
 		if (r->o.may_log(r->o.arg))
 			decide_lane(r, l);
+		else
+			r->not_before_ms = r->now_ms + RETRY_SPACE_MS;
 		if (!r->dead && r->not_before_ms <= r->now_ms && append(r)) {
 			lane_logged(r, l);
 			dirty_other_names(r);
@@ -680,7 +687,8 @@ wants_commit(const struct rounds *r)
 		return false;
 	if (r->small->state == LANE_READY || r->large->state == LANE_READY)
 		return true;
-	if (r->barrier > r->o.index->answered && dirty_clean_before(r->o.dirty, r->barrier_stamp))
+	if (!r->blind && r->barrier > r->o.index->answered &&
+	    dirty_clean_before(r->o.dirty, r->barrier_stamp))
 		return true;
 	return r->scanned && dirty_clean_before(r->o.dirty, r->scanned_stamp);
 }
@@ -715,6 +723,14 @@ rounds_barrier(struct rounds *r, uint64_t n)
 {
 	r->barrier = n;
 	r->barrier_stamp = dirty_ask(r->o.dirty, r->now_ms);
+}
+
+void
+rounds_blind(struct rounds *r, bool blind)
+{
+	if (r->blind && !blind) /* what the scan has found was there before the question */
+		r->barrier_stamp = dirty_stamp(r->o.dirty);
+	r->blind = blind;
 }
 
 void

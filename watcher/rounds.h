@@ -33,7 +33,8 @@ struct rounds_opts {
 	void *arg;
 	void (*fatal)(void *arg, const char *what, int error);
 	bool (*may_log)(
-		void *arg); /* the root guard: asked under the lock before anything is decided */
+		void *arg); /* the root guard: asked under the lock before anything is decided;
+			   false: nothing is logged now, it is asked again a second later */
 	bool (*may_start)(void *arg); /* is it time to log at all (a first scan may have to wait for
 					 a peer)? */
 };
@@ -47,6 +48,9 @@ void rounds_turn(struct rounds *r, uint64_t now_ms, uint64_t wall_ms, int64_t wa
 void rounds_poke(struct rounds *r);
 /* The index folded a barrier. */
 void rounds_barrier(struct rounds *r, uint64_t n);
+/* Are there changes that no event has told? No barrier is answered then; and when it is over, only
+ * once what was found meanwhile is logged or has a reason. */
+void rounds_blind(struct rounds *r, bool blind);
 /* A full scan ended; it is logged once all it found has been. */
 void rounds_scanned(struct rounds *r, uint64_t files);
 /* The same after every file was hashed again: this one is logged in any case. */

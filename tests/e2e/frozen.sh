@@ -68,6 +68,21 @@ wait "$talker"
 check "nothing is taken after it either" bash -c "[ -z \"\$('$build/mimeo' -c '$T/lab/n1/mimeo.conf' log --json after)\" ]"
 mimeo n1 status >/dev/null 2>&1
 check "status does not call that in sync" test $? = 3
+mimeo n1 resume --accept-origin 1234 >"$T/refused" 2>&1
+check "an origin that is not frozen is refused" test $? = 2
+check "the frozen one is named" test "$(mimeo n1 status --json | jq -r '.frozen[]')" = 0000000000000009
+check "and is taken again when somebody says so" mimeo n1 resume --accept-origin 0000000000000009
+check "none is frozen" frozen 0
+talk 62:after
+check_soon "its records are taken" logged after
+wait "$talker"
+"$lab" kill "$T/lab" n1 agent
+"$lab" start "$T/lab" n1
+check_soon "over a restart too" frozen 0
+talk 62:other
+check_soon "if it still says two things it is frozen again" frozen 1
+wait "$talker"
+check "and taken again" mimeo n1 resume --accept-origin 9
 "$lab" heal "$T/lab" n1 n2
 echo hello >"$(media n2)/hello"
 check_soon "the honest n2 is served" test -s "$(media n1)/hello"

@@ -108,6 +108,15 @@ done
 check_soon "what is no longer ignored comes along" test -e "$b/no.tmp" -a -e "$b/private/file"
 check_soon "all in sync" in_sync n1 n2
 
+# What the watcher holds back is listed, with its reason.
+exec 8>"$a/open"
+echo begun >&8
+check_soon "a file that is being written is pending, and why" \
+	bash -c "'$build/mimeo' -c '$T/lab/n1/mimeo.conf' pending --json | grep -q '\"path\":\"open\".*open for writing'"
+check "explain says so too" bash -c "'$build/mimeo' -c '$T/lab/n1/mimeo.conf' explain open | grep -q 'open for writing'"
+exec 8>&-
+check_soon "closed, it comes along" grep -q begun "$b/open"
+
 # Fewer watches than directories, by a user namespace of its own: the rest is polled.
 if unshare -Ur true 2>/dev/null && [ -w /proc/sys/user/max_inotify_watches ]; then
 	"$lab" stop "$T/lab" n1 watcher

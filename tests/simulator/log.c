@@ -100,7 +100,7 @@ dev_open_current(void *arg)
 	return 0;
 }
 
-static bool
+static int
 dev_is_current(void *arg)
 {
 	const struct logdev *v = arg;

@@ -70,6 +70,7 @@ sample(uint8_t type)
 		e.set = (struct dotset){origins, 1, 0};
 		return e;
 	case ENTRY_FROZEN:
+	case ENTRY_THAWED:
 	case ENTRY_AWAIT:
 		e.num = UINT64_MAX;
 		return e;

@@ -5,6 +5,7 @@
 #include "conf/settings.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -874,6 +875,29 @@ put_node(const char *dir, const char *name, const char *root, const char *state,
 	put_file(dir, name, text);
 }
 
+/* A peer must not be able to write who may log in. */
+static void
+test_home(const char *dir)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+	char text[4096], path[600];
+	struct settings *s;
+
+	if (pw == NULL || pw->pw_dir[0] != '/' || pw->pw_dir[1] == '\0') {
+		ok(true, "# SKIP this account has no home");
+		return;
+	}
+	snprintf(text, sizeof(text),
+		 "[node]\nname = a\nroot = %s\nstate = %s/state\nwork = %s/work\n", pw->pw_dir, dir,
+		 dir);
+	put_file(dir, "home", text);
+	snprintf(path, sizeof(path), "%s/home", dir);
+	err[0] = '\0';
+	is_int(settings_load(path, &s, err, sizeof(err)), -EINVAL, "the home is no root");
+	ok(strstr(err, ".ssh' lies in node.root") != NULL, "as its .ssh lies in it: %s", err);
+	settings_free(s);
+}
+
 static void
 test_load(void)
 {
@@ -918,6 +942,7 @@ test_load(void)
 		"apart");
 	put_node(dir, "both-apart", "link", "other/state/x", "");
 	is_load(dir, "both-apart", 0, "");
+	test_home(dir);
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
 	ok(system(cmd) == 0, "tidied up");
 }

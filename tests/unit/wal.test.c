@@ -1190,6 +1190,27 @@ test_compact_overtaken(void)
 	mem_disk_free(&d);
 }
 
+/* Whether the file is still the one with the name cannot be told: neither yes nor no. */
+static void
+test_blind(void)
+{
+	struct memdisk d;
+	struct proc a, b;
+
+	disk_of(&d, 4);
+	ok(start_open(&a, &d) == 0 && start_open(&b, &d) == 0, "two");
+	is_int(compact(&b, 1, 4), 0, "a new generation");
+	d.blind = true;
+	ok(wal_lock(a.wal, true, true) == 0 && wal_catchup(a.wal) == -EIO, "it says so");
+	wal_unlock(a.wal);
+	d.blind = false;
+	ok(append(&a, 5, 5) == 0 && catch_up(&b, true) == 0 && saw(&b, 1, 5),
+	   "and can go on once it can be told");
+	end(&a);
+	end(&b);
+	mem_disk_free(&d);
+}
+
 /* A kill or a failure in each device call of either process. */
 static void
 test_compact_steps_killed(void)
@@ -1314,6 +1335,7 @@ main(void)
 	test_compact_killed();
 	test_compact_steps();
 	test_compact_overtaken();
+	test_blind();
 	test_compact_steps_killed();
 	test_salvage_killed();
 	test_replaced();
