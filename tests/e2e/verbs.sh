@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # What users and their scripts build on: verbs, options, exit codes, names in JSON, metrics, settings. On three real nodes.
-# shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
+# shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2015,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq curl
 
