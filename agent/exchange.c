@@ -247,7 +247,9 @@ peer_unlinked(struct link *l, const char *why)
 		return;
 	p->bytes_in += st->bytes_in;
 	p->bytes_out += st->bytes_out;
-	snprintf(p->last_error, sizeof(p->last_error), "%s", why);
+	/* One of two connections that was given up for the other is no error. */
+	if (p->link == NULL || p->link == l)
+		snprintf(p->last_error, sizeof(p->last_error), "%s", why);
 	if (p->link != l)
 		return;
 	p->link = NULL;

@@ -20,7 +20,7 @@
 #include "agent/keepers.h"
 #include "agent/merge.h"
 #include "agent/miss.h"
-#include "agent/progress.h"
+#include "agent/catchup.h"
 #include "agent/scrub.h"
 #include "agent/serve.h"
 #include "agent/store.h"
@@ -195,13 +195,13 @@ make_parts(struct node *n)
 	n->merge = merge_new(n);
 	n->scrub = scrub_new(n);
 	n->collect = collect_new(n);
-	n->progress = progress_new(n);
+	n->catchup = catchup_new(n);
 	if (n->exchange != NULL)
 		n->miss = miss_new(n);
 	if (n->commit == NULL || n->syncer == NULL || n->exchange == NULL || n->serve == NULL ||
 	    n->fetch == NULL || n->apply == NULL || n->kept == NULL || n->brake == NULL ||
 	    n->merge == NULL || n->scrub == NULL || n->collect == NULL || n->miss == NULL ||
-	    n->gossip == NULL || n->progress == NULL)
+	    n->gossip == NULL || n->catchup == NULL)
 		return -ENOMEM;
 	keepers_listen(n);
 	commit_compaction(n->commit, snapshot, n, wall_ms);
@@ -317,7 +317,7 @@ node_close(struct node *n)
 	merge_free(n->merge);
 	scrub_free(n->scrub);
 	collect_free(n->collect);
-	progress_free(n->progress);
+	catchup_free(n->catchup);
 	miss_free(n->miss);
 	gossip_free(n->gossip);
 	apply_free(n->apply);
@@ -363,7 +363,7 @@ node_tick(struct node *n, uint64_t now_ms, uint64_t wall)
 	merge_tick(n->merge);
 	scrub_tick(n->scrub);
 	collect_tick(n->collect);
-	progress_tick(n->progress);
+	catchup_tick(n->catchup);
 	miss_tick(n->miss);
 	exchange_tick(n->exchange);
 	gossip_tick(n->gossip);
@@ -386,7 +386,7 @@ node_deadline(const struct node *n)
 	at = earlier(at, merge_deadline(n->merge));
 	at = earlier(at, scrub_deadline(n->scrub));
 	at = earlier(at, collect_deadline(n->collect));
-	at = earlier(at, progress_deadline(n->progress));
+	at = earlier(at, catchup_deadline(n->catchup));
 	at = earlier(at, serve_deadline(n->serve));
 	at = earlier(at, miss_deadline(n->miss));
 	at = earlier(at, gossip_deadline(n->gossip));

@@ -26,7 +26,7 @@ struct store;    /* store.h: displaced versions and their expiry */
 struct merge;    /* merge.h: whole states compared and merged */
 struct collect;  /* collect.h: old tombstones go */
 struct scrub;    /* scrub.h: files are read again from time to time */
-struct progress; /* progress.h: how far this node is with what it has to apply */
+struct catchup;  /* catchup.h: how far this node is with what it has to apply */
 struct brake;    /* brake.h: mass deletes are held */
 
 /*
@@ -55,7 +55,7 @@ struct node {
 	struct merge *merge;
 	struct scrub *scrub;
 	struct collect *collect;
-	struct progress *progress;
+	struct catchup *catchup;
 	struct miss *miss;
 	struct index_snapshot snapshot; /* of a compaction under way */
 	struct counts counts;           /* since the start, for the metrics */

@@ -10,7 +10,7 @@
 #include "agent/exchange.h"
 #include "agent/gossip.h"
 #include "agent/heldback.h"
-#include "agent/progress.h"
+#include "agent/catchup.h"
 #include "agent/report.h"
 #include "agent/verbs.h"
 #include "conf/escape.h"
@@ -126,7 +126,7 @@ scan_object(const struct node *n, struct json *j)
 static void
 catch_up_object(const struct node *n, struct json *j)
 {
-	struct progress_now p = progress_now(n->progress);
+	struct catchup_now p = catchup_now(n->catchup);
 
 	json_obj_open(j, "catch_up");
 	json_bool(j, "running", p.running);

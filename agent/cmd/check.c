@@ -16,6 +16,7 @@
 
 #include "conf/escape.h"
 #include "conf/hash.h"
+#include "conf/json.h"
 #include "conf/tree.h"
 #include "proto/path.h"
 
@@ -96,6 +97,7 @@ struct verify {
 	unsigned long long files, wrong;
 	struct progress *progress;
 	uint64_t done, total;   /* bytes */
+	bool json;              /* an array of what differs; else lines, and the sum */
 	char *check[CHECK_MAX]; /* paths that the agent is to look at itself, and to put right */
 	size_t nchecks;
 };
@@ -104,10 +106,22 @@ static void
 differs(struct verify *v, const char *path, size_t len, const char *why)
 {
 	char text[4096];
+	struct json j;
 
-	escape_print(text, sizeof(text), path, len);
 	progress_hide(v->progress);
-	printf("%s: %s\n", text, why);
+	if (v->json) {
+		json_init(&j);
+		json_obj_open(&j, NULL);
+		json_bytes(&j, "path", path, len);
+		json_str(&j, "reason", why);
+		json_obj_close(&j);
+		printf("%s%s", v->wrong == 0 ? "[" : ",\n ",
+		       json_failed(&j) ? "{}" : json_text(&j, NULL));
+		json_free(&j);
+	} else {
+		escape_print(text, sizeof(text), path, len);
+		printf("%s: %s\n", text, why);
+	}
 	v->wrong++;
 }
 
@@ -203,7 +217,7 @@ cmd_verify(struct command *c)
 {
 	static const char *const words[] = {"shown"};
 	struct tree_opts o = {c->conf->root, NULL};
-	struct verify v = {.hash = hash_new(), .chunk = malloc(CHUNK_BYTES)};
+	struct verify v = {.hash = hash_new(), .chunk = malloc(CHUNK_BYTES), .json = c->json};
 	int code;
 
 	if (v.hash == NULL || v.chunk == NULL)
@@ -219,7 +233,9 @@ cmd_verify(struct command *c)
 	free(v.chunk);
 	if (code == 0)
 		code = ask_to_check(c, &v);
-	if (code == 0)
+	if (c->json)
+		puts(v.wrong == 0 ? "[]" : "]");
+	else if (code == 0)
 		printf("%llu files, %llu different\n", v.files, v.wrong);
 	return code != 0 ? code : v.wrong > 0 ? CONTROL_FAILED : CONTROL_OK;
 }

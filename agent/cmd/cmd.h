@@ -40,6 +40,14 @@ bool cmd_time(const char *text, bool last, char out[CMD_TIME_BYTES]);
 NODISCARD int cmd_ask(struct command *c, const char *const *words, size_t n,
 		      void (*row)(void *arg, const char *json, size_t len), void *arg);
 
+/* main.c: the rows as they come: one JSON array, or an object a line. The agent's exit code. */
+NODISCARD int cmd_ask_json(struct command *c, const char *const *words, size_t n, bool array);
+
+/* usage.c: are these the options and as many words as the verb's usage line names? `--json` always
+ * is. A word in brackets may be left out, `|` stands between alternatives, `...` takes any number.
+ * 0, or CONTROL_USAGE after printing what is wrong. */
+int cmd_usage(const char *verb, const char *usage, char *const *args, int nargs);
+
 /* table.c: the one user of jansson. Rows come in as JSON and leave as an aligned table of these
  * columns. */
 struct table;

@@ -16,6 +16,7 @@
 
 #include "agent/members.h"
 #include "conf/clock.h"
+#include "conf/json.h"
 #include "conf/lifelock.h"
 #include "conf/random.h"
 #include "proto/admit.h"
@@ -156,10 +157,36 @@ change(struct command *c, struct offline *o, const char *remove, const char *lin
 	return write_files(c, o);
 }
 
-static int
-list(const struct offline *o)
+static void
+list_json(const struct index *x)
 {
-	for (size_t i = 0; i < o->index->nmembers; i++) {
+	struct json j;
+	const char *text;
+
+	json_init(&j);
+	json_arr_open(&j, NULL);
+	for (size_t i = 0; i < x->nmembers; i++) {
+		if (x->members[i].removed != 0)
+			continue;
+		json_obj_open(&j, NULL);
+		json_str(&j, "name", x->members[i].name);
+		json_str(&j, "address", x->members[i].address);
+		json_str(&j, "user_key", x->members[i].user_key);
+		json_obj_close(&j);
+	}
+	json_arr_close(&j);
+	text = json_text(&j, NULL);
+	if (text != NULL)
+		puts(text);
+	json_free(&j);
+}
+
+static int
+list(const struct command *c, const struct offline *o)
+{
+	if (c->json)
+		list_json(o->index);
+	for (size_t i = 0; !c->json && i < o->index->nmembers; i++) {
 		const struct member *m = &o->index->members[i];
 
 		if (m->removed == 0)
@@ -185,7 +212,7 @@ offline(struct command *c, const char *remove, const char *line)
 	if (r < 0)
 		r = open_failed(c, r);
 	else
-		r = remove == NULL && line == NULL ? list(&o) : change(c, &o, remove, line);
+		r = remove == NULL && line == NULL ? list(c, &o) : change(c, &o, remove, line);
 	offline_close(&o);
 	return r;
 }
@@ -253,7 +280,7 @@ cmd_authorize(struct command *c)
 	struct table *t;
 	int code;
 
-	if (!listing && !removing && c->nargs != 1)
+	if (!listing && !removing && (c->nargs != 1 || strncmp(c->args[0], "--", 2) == 0))
 		return cmd_fail(CONTROL_USAGE,
 				"authorize: one LINE (in quotes), --list, or --remove NAME");
 	if (!cmd_agent_runs(c))
@@ -261,6 +288,8 @@ cmd_authorize(struct command *c)
 			       listing || removing ? NULL : c->args[0]);
 	for (int i = 0; i < c->nargs; i++)
 		words[i + 1] = c->args[i];
+	if (c->json)
+		return cmd_ask_json(c, words, 1 + (size_t)c->nargs, listing);
 	t = table_new(columns, ARRAY_LEN(columns));
 	code = cmd_ask(c, words, 1 + (size_t)c->nargs, table_row, t);
 	table_print(t);

@@ -51,8 +51,8 @@ print_json(void *arg, const char *json, size_t len)
 	}
 }
 
-static int
-ask_json(struct command *c, const char *const *words, size_t n, bool array)
+int
+cmd_ask_json(struct command *c, const char *const *words, size_t n, bool array)
 {
 	struct lines l = {array, 0};
 	int code = cmd_ask(c, words, n, print_json, &l);
@@ -77,7 +77,7 @@ ask(struct command *c, const char *verb, const struct table_column *columns, siz
 	if (c->nargs > WORDS_MAX - 1)
 		return cmd_fail(CONTROL_USAGE, "too many arguments");
 	if (c->json || columns == NULL)
-		return ask_json(c, words, 1 + (size_t)c->nargs, array && c->json);
+		return cmd_ask_json(c, words, 1 + (size_t)c->nargs, array && c->json);
 	t = table_new(columns, ncolumns);
 	code = cmd_ask(c, words, 1 + (size_t)c->nargs, table_row, t);
 	table_print(t);
@@ -376,17 +376,32 @@ wait_with_progress(struct command *c)
 	return code;
 }
 
-/* Durations as in the configuration become milliseconds for the agent. */
+/* As in the configuration; a number alone is seconds, as for timeout(1). */
+static int
+timeout_value(const char *text, uint64_t *ms)
+{
+	char seconds[32];
+
+	if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0')
+		return value_duration(text, ms);
+	snprintf(seconds, sizeof(seconds), "%.20ss", text);
+	return value_duration(seconds, ms);
+}
+
+/* Durations become milliseconds for the agent. */
 static int
 cmd_wait(struct command *c)
 {
 	static char ms[32];
 	uint64_t v;
 
-	for (int i = 0; i < c->nargs; i++) {
+	for (int i = 0; i + 1 < c->nargs; i++) {
+		if (strcmp(c->args[i], "--peers") == 0 && strcmp(c->args[i + 1], "all") != 0 &&
+		    value_number(c->args[i + 1], &v) < 0)
+			return cmd_fail(CONTROL_USAGE, "wait: --peers takes a number, or all");
 		if (strcmp(c->args[i], "--timeout") != 0)
 			continue;
-		if (i + 1 == c->nargs || value_duration(c->args[i + 1], &v) < 0)
+		if (timeout_value(c->args[i + 1], &v) < 0)
 			return cmd_fail(CONTROL_USAGE,
 					"wait: --timeout takes a duration such as 60s");
 		snprintf(ms, sizeof(ms), "%llu", (unsigned long long)v);
@@ -461,7 +476,7 @@ static const struct verb_row rows[] = {
 	 "mimeo check-config", false, cmd_check},
 	{"key", "", "prints this node's line for `authorize` on the others", "mimeo key", true,
 	 cmd_key},
-	{"authorize", "LINE | --list | --remove NAME", "lets another node in",
+	{"authorize", "LINE | --list [--json] | --remove NAME", "lets another node in",
 	 "mimeo authorize 'mimeo1 web2 web2.example.com:22 mimeo ssh-ed25519 AAAA... ssh-ed25519 "
 	 "AAAA...'",
 	 true, cmd_authorize},
@@ -503,7 +518,7 @@ static const struct verb_row rows[] = {
 	{"undo", "--origin NODE --since TIME [PATH...] [--dry-run] [--json]",
 	 "takes back what that node wrote and deleted since then; what others wrote over it stays",
 	 "mimeo undo --origin web2 --since 90m --dry-run", true, cmd_undo},
-	{"verify", "", "re-hashes this node's files against the log", "mimeo verify", true,
+	{"verify", "[--json]", "re-hashes this node's files against the log", "mimeo verify", true,
 	 cmd_verify},
 	{"put", "FILE [NAME]", "stores a file under its content address", "mimeo put a.jpg", true,
 	 cmd_put},
@@ -572,12 +587,14 @@ run_verb(struct command *c, const struct verb_row *r)
 	for (int i = 0; i < c->nargs; i++)
 		if (strcmp(c->args[i], "--help") == 0)
 			return verb_help(r);
+	code = cmd_usage(r->name, r->args, c->args, c->nargs);
+	if (code != CONTROL_OK)
+		return code;
 	if (r->needs_conf && settings_load(c->file, &c->conf, c->err, sizeof(c->err)) < 0) {
 		fprintf(stderr, "%s\n", c->err);
 		return CONTROL_USAGE;
 	}
-	if (strcmp(r->name, "put") != 0 && strcmp(r->name, "authorize") != 0 &&
-	    strcmp(r->name, "join") != 0)
+	if (strcmp(r->name, "put") != 0 && strcmp(r->name, "join") != 0)
 		tidy_args(c);
 	code = r->run(c);
 	settings_free(c->conf);

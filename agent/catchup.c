@@ -2,7 +2,7 @@
 /* How far this node is with what it still has to apply. */
 #include "config.h"
 
-#include "agent/progress.h"
+#include "agent/catchup.h"
 
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ struct pending {
 	uint64_t here;  /* of those, what is on this node already */
 };
 
-struct progress {
+struct catchup {
 	struct node *n;
 	bool running;
 	uint64_t since_ms;
@@ -31,7 +31,7 @@ struct progress {
 };
 
 static void
-add_path(const struct progress *p, const struct pathent *ent, struct pending *sum)
+add_path(const struct catchup *p, const struct pathent *ent, struct pending *sum)
 {
 	struct apply_state s;
 	struct irec *rec;
@@ -48,7 +48,7 @@ add_path(const struct progress *p, const struct pathent *ent, struct pending *su
 }
 
 static void
-count(struct progress *p)
+count(struct catchup *p)
 {
 	struct pending sum = {0};
 
@@ -58,33 +58,33 @@ count(struct progress *p)
 }
 
 static uint64_t
-applied(const struct progress *p)
+applied(const struct catchup *p)
 {
 	return p->n->counts.applied - p->paths0;
 }
 
 static uint64_t
-arrived(const struct progress *p)
+arrived(const struct catchup *p)
 {
 	return p->n->counts.applied_bytes - p->bytes0 + p->pending.here;
 }
 
 static void
-begin(struct progress *p)
+begin(struct catchup *p)
 {
-	*p = (struct progress){.n = p->n,
-			       .running = true,
-			       .since_ms = p->n->now_ms,
-			       .moved_ms = p->n->now_ms,
-			       .look_ms = p->n->now_ms + PROGRESS_EVERY_MS,
-			       .paths0 = p->n->counts.applied,
-			       .bytes0 = p->n->counts.applied_bytes};
+	*p = (struct catchup){.n = p->n,
+			      .running = true,
+			      .since_ms = p->n->now_ms,
+			      .moved_ms = p->n->now_ms,
+			      .look_ms = p->n->now_ms + CATCHUP_EVERY_MS,
+			      .paths0 = p->n->counts.applied,
+			      .bytes0 = p->n->counts.applied_bytes};
 	meter_begin(&p->path_meter, p->n->now_ms);
 	meter_begin(&p->byte_meter, p->n->now_ms);
 }
 
 static void
-look(struct progress *p)
+look(struct catchup *p)
 {
 	uint64_t now = p->n->now_ms, paths, bytes;
 
@@ -97,14 +97,13 @@ look(struct progress *p)
 	meter_took(&p->byte_meter, bytes > p->bytes ? bytes - p->bytes : 0, now);
 	p->paths = paths;
 	p->bytes = bytes;
-	p->look_ms =
-		now + (now - p->moved_ms >= PROGRESS_STILL_MS
-			       ? PROGRESS_STILL_MS
-			       : PROGRESS_EVERY_MS + p->n->index->todo_count / PROGRESS_PER_MS);
+	p->look_ms = now + (now - p->moved_ms >= CATCHUP_STILL_MS
+				    ? CATCHUP_STILL_MS
+				    : CATCHUP_EVERY_MS + p->n->index->todo_count / CATCHUP_PER_MS);
 }
 
 void
-progress_tick(struct progress *p)
+catchup_tick(struct catchup *p)
 {
 	if (p->n->index->todo_count == 0)
 		p->running = false;
@@ -115,31 +114,31 @@ progress_tick(struct progress *p)
 }
 
 uint64_t
-progress_deadline(const struct progress *p)
+catchup_deadline(const struct catchup *p)
 {
 	return p->running ? p->look_ms : UINT64_MAX;
 }
 
 /* By bytes as long as there are any: a large file says nothing about the pace of small ones. */
 static bool
-time_left(const struct progress *p, const struct progress_now *now, uint64_t *seconds)
+time_left(const struct catchup *p, const struct catchup_now *now, uint64_t *seconds)
 {
 	uint64_t bytes = now->bytes_total - now->bytes_done;
 	uint64_t paths = now->paths_total - now->paths_done;
 	const struct meter *m = bytes > 0 ? &p->byte_meter : &p->path_meter;
 
-	if (m->rate <= 1 || p->n->now_ms - p->moved_ms >= PROGRESS_STILL_MS)
+	if (m->rate <= 1 || p->n->now_ms - p->moved_ms >= CATCHUP_STILL_MS)
 		return false;
 	*seconds = (meter_time_ms(bytes > 0 ? bytes : paths * MILLI, m->rate) + 999) / 1000;
 	return true;
 }
 
-struct progress_now
-progress_now(const struct progress *p)
+struct catchup_now
+catchup_now(const struct catchup *p)
 {
-	struct progress_now now = {0};
+	struct catchup_now now = {0};
 
-	if (!p->running || p->n->now_ms - p->since_ms < PROGRESS_SHOWN_MS)
+	if (!p->running || p->n->now_ms - p->since_ms < CATCHUP_SHOWN_MS)
 		return now;
 	now.running = true;
 	now.paths_done = applied(p);
@@ -152,10 +151,10 @@ progress_now(const struct progress *p)
 	return now;
 }
 
-struct progress *
-progress_new(struct node *n)
+struct catchup *
+catchup_new(struct node *n)
 {
-	struct progress *p = calloc(1, sizeof(*p));
+	struct catchup *p = calloc(1, sizeof(*p));
 
 	if (p != NULL)
 		p->n = n;
@@ -163,7 +162,7 @@ progress_new(struct node *n)
 }
 
 void
-progress_free(struct progress *p)
+catchup_free(struct catchup *p)
 {
 	free(p);
 }
