@@ -7,16 +7,17 @@ cd "${top_srcdir:-.}"
 count=0 failed=0
 
 # Each LOG call on a line of its own: "event levels fields...", the levels without LOG_. Calls whose event is a variable are
-# those of the WAL's notes, which warn.
+# the WAL's notes and those of scout.c, which warn.
 calls() {
 	find agent watcher -name '*.c' ! -path 'agent/cmd/*' -print0 | sort -z | xargs -0 cat | tr -s '\n\t' '  ' |
 		grep -oP '\bLOG\((?:[^;"]|"(?:[^"\\]|\\.)*")*;' | while read -r call; do
-		event=$(grep -oE 'LOG_(ERROR|WARN|INFO|DEBUG),[^"]*"[a-z.]+"' <<<"$call" | grep -oE '"[a-z.]+"' |
+		event=$(grep -oE 'LOG_(ERROR|WARN|INFO|DEBUG), "[a-z.]+"' <<<"$call" | grep -oE '"[a-z.]+"' |
 			tr -d '"') || continue
 		levels=$(grep -oE 'LOG_(ERROR|WARN|INFO|DEBUG)\b' <<<"$call" | sed 's/LOG_//' | tr '[:upper:]' '[:lower:]' | tr '\n' ',')
-		fields=$(grep -oE 'log_[sbiu]\( ?"[a-z]+"|log_err\(' <<<"$call" | sed -E 's/log_err\(/error/; s/.*"([a-z]+)"/\1/' | tr '\n' ' ') || true
+		fields=$(grep -oE 'log_[sbiu]\( ?"[a-z_]+"|log_err\(' <<<"$call" | sed -E 's/log_err\(/error/; s/.*"([a-z_]+)"/\1/' | tr '\n' ' ') || true
 		echo "$event $levels $fields"
 	done
+	tr -s '\n\t' '  ' <agent/scout.c | grep -oE '\bcomplain\(s, "[a-z.]+"' | sed -E 's/.*"(.*)"/\1 warn, at name/'
 	tr -s '\n\t' '  ' <proto/wal.c | grep -oE '\bnote\(w, "[a-z.]+"' | sed -E 's/.*"(.*)"/\1 warn,/'
 }
 
@@ -70,6 +71,6 @@ done < <(cut -d' ' -f1 "$scratch/calls" "$scratch/rows" | sort -u)
 while read -r event; do
 	result "$(cut -d' ' -f1 "$scratch/calls" | grep -qx "$event"; echo $?)" "found where it is logged: $event"
 done < <(find agent watcher -name '*.c' ! -path 'agent/cmd/*' ! -name page.c -print0 | xargs -0 cat proto/wal.c |
-	grep -v '#include' | grep -oE '"(start|stop|fatal|[a-z]+\.[a-z]+)"' | tr -d '"' | sort -u)
+	grep -v '#include\|"wal\.prev"' | grep -oE '"(start|stop|fatal|[a-z]+\.[a-z]+)"' | tr -d '"' | sort -u)
 echo "1..$count"
 exit "$failed"

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # RELIABILITY is a table: each row has its number, what closes it and what proves that; the files, functions and tests
-# that it names exist, and the tests are run by `make check' or `make torture'.
+# that it names exist, and the tests are run by `make check' or `make torture'. Speaks TAP.
 set -eu
 cd "${top_srcdir:-.}"
 
-awk '
+if wrong=$(awk '
 	function bad(text) { print "RELIABILITY:" NR ": " text; errors++ }
 	function row_end() {
 		if (row != "" && !(closed && proved))
@@ -73,4 +73,13 @@ awk '
 		if (rows < 90)
 			bad("only " rows " rows")
 		exit errors > 0
-	}' RELIABILITY
+	}' RELIABILITY); then
+	echo "ok 1 - all rows"
+	status=0
+else
+	echo "not ok 1 - all rows"
+	printf '%s\n' "$wrong" | sed 's/^/# /'
+	status=1
+fi
+echo "1..1"
+exit "$status"
