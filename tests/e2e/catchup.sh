@@ -73,6 +73,8 @@ check_soon "then nothing is under way" bash -c "curl -s 'http://$(cat "$T/lab/n4
 check "all of them are slow now" rate 300K n1 n2 n3 n4
 check "a fifth one" "$lab" add "$T/lab" n5
 check_soon "it takes from all" has_begun n5 n1 n2 n3 n4
+check_soon "status says so" bash -c "'$build/mimeo' -c '$T/lab/n5/mimeo.conf' status | grep -qE '^catch-up   [0-9]+ of [0-9]+ paths, .* of .*/s, .* left'"
+check_soon "and from whom" bash -c "'$build/mimeo' -c '$T/lab/n5/mimeo.conf' status | grep -qE '^from       n1 .*/s, n2 .*/s'"
 "$lab" kill "$T/lab" n1
 "$lab" kill "$T/lab" n3
 check "it was not done when two of its sources were killed ($(whole n5) of $size)" test "$(whole n5)" -lt "$size"
