@@ -59,6 +59,7 @@ struct link {
 	uint64_t opened_lsn; /* what was durable when it opened */
 	uint64_t others_ms;  /* until then the rest of that is left to others; 0: not known yet */
 	bool bare;           /* its old records go without content: the peer has files itself */
+	bool more;           /* there are records to look at, now */
 	bool sets_due;
 	bool told_limit;       /* a set of the peer was cut, and that was said */
 	uint64_t digest;       /* of what we held when our HELLO was made */

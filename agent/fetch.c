@@ -33,6 +33,9 @@
  * if that takes less than half the time and saves this much: speeds are guesses.
  */
 #define SAVES_MS 2000
+/* One that has not been asked for anything yet is worth a try: it is taken for so many times as
+ * fast as the fastest. */
+#define UNKNOWN_TIMES 4
 #define MOVES_MAX 3 /* so often a fetch changes its peer for that */
 
 /* A fetch under way. */
@@ -903,7 +906,8 @@ better_elsewhere(const struct active *a)
 			continue;
 		there = load(f, p->link);
 		if (has_room(&there, p->link, rest) &&
-		    much_sooner(time_from(p, &there, rest + f->queued, rate), here_ms))
+		    much_sooner(time_from(p, &there, rest + f->queued, UNKNOWN_TIMES * rate),
+				here_ms))
 			return true;
 	}
 	return false;

@@ -17,6 +17,10 @@
 #include "agent/witness.h"
 #include "proto/seeded.h"
 
+/* So many neighbours of a peer have a share of what it lacks, and so many records are looked at in
+ * one go: a log of a million must not keep everything else waiting. */
+#define SHARES_MAX 32
+#define WALK_MAX 10000
 #define MARK_EVERY_MS 5 /* a finer grain of the relay delay is of no use */
 
 /* ---- inlined content on its way through the WAL ---- */
@@ -347,7 +351,7 @@ our_share(const struct link *l, struct dot dot)
 {
 	uint64_t ours = share_rank(l->x->n->conf->name, dot);
 
-	for (size_t i = 0; i < l->nnear; i++)
+	for (size_t i = 0; i < l->nnear && i < SHARES_MAX; i++)
 		if (share_rank(l->near[i], dot) > ours && holds(l->x, l->near[i], dot))
 			return false;
 	return true;
@@ -368,8 +372,8 @@ at_once(const struct link *l, const struct irec *i)
 static bool
 left_to_others(const struct link *l, const struct irec *i)
 {
-	return l->catching_up && i->lsn <= l->opened_lsn && l->x->n->now_ms < l->others_ms &&
-	       !our_share(l, i->r->dot);
+	return l->catching_up && i->lsn <= l->opened_lsn &&
+	       (l->others_ms == 0 || l->x->n->now_ms < l->others_ms) && !our_share(l, i->r->dot);
 }
 
 /* Walks one cursor as far as it may go. True: it stands at `upto` (nothing is left before it). */
@@ -377,6 +381,7 @@ static bool
 walk(struct link *l, struct index_cursor *c, uint64_t upto, bool first)
 {
 	struct index *x = l->x->n->index;
+	unsigned looked = 0;
 	struct irec *i;
 
 	while ((i = peek(x, c, upto)) != NULL) {
@@ -388,6 +393,10 @@ walk(struct link *l, struct index_cursor *c, uint64_t upto, bool first)
 		if (send && (!session_has_room(l->s) || send_record(l, i) < 0))
 			return false;
 		(void)index_cursor_next(x, c);
+		if (++looked == WALK_MAX) {
+			l->more = true;
+			return false;
+		}
 	}
 	return true;
 }
@@ -463,6 +472,7 @@ link_pump(struct link *l)
 	if (!l->seen_all)
 		return;
 	tell_exchanged(l);
+	l->more = false;
 	complete = walk(l, &l->own, SEEDED(sent_before_durable) ? UINT64_MAX : x->durable, true);
 	if (complete && l->others_ms == 0)
 		l->others_ms = x->n->now_ms + EXCHANGE_SHARE_MS;
@@ -492,6 +502,8 @@ link_deadline(const struct link *l)
 
 	if (!l->seen_all)
 		return at;
+	if (l->more && session_has_room(l->s))
+		return 0;
 	if (l->sets_due || !dotset_subset(&x->have, &l->vouched))
 		at = l->sets_ms + EXCHANGE_SET_MS;
 	if (l->catching_up && l->others_ms > x->n->now_ms && l->others_ms < at)

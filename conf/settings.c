@@ -4,6 +4,7 @@
 
 #include "conf/settings.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -323,6 +324,22 @@ check_ping(struct reader *r, bool at_end, struct ini_problem *first)
 		      a, b);
 }
 
+/* The agent looks no name up while everything else waits for it. */
+static void
+check_serf(struct reader *r, struct ini_problem *first)
+{
+	const char *host = r->s->serf.host;
+	struct in6_addr any;
+
+	if (r->s->serf.text == NULL || strcmp(host, "localhost") == 0 ||
+	    inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1)
+		return;
+	settings_note(first, *seen_line(r, offsetof(struct settings, serf)),
+		      "discovery.serf: '%s' is a name, allowed is an IP address or localhost, with "
+		      "a port",
+		      host);
+}
+
 static void
 check_run(struct reader *r, struct ini_problem *first)
 {
@@ -482,6 +499,7 @@ read_all(struct reader *r, const char *file, const char *text, size_t len, bool 
 	settings_check(places, first);
 	check_ping(r, at_end, first);
 	check_run(r, first);
+	check_serf(r, first);
 	if (first->line == 0 && follow && (rc = check_resolved(r, file, first)))
 		return rc;
 	return first->line == 0 ? 0 : -EINVAL;

@@ -161,7 +161,8 @@ static const struct {
 	{"peer",
 	 "Where a node is, besides what it says itself; one section each. A first one is dialled\n"
 	 "where ssh.known_hosts has its host key under this name; it has to let this node in, and\n"
-	 "the others are learned from it. A section with this node's own name is left out, so that\n"
+	 "the others are learned from it. A section with this node's own name is left out, so "
+	 "that\n"
 	 "all nodes may have the same list."},
 };
 

@@ -70,9 +70,11 @@ done
 check "more from those that are fast" test "$(from n4 n1)" -gt "$(from n4 n2)" -a "$(from n4 n3)" -gt "$(from n4 n2)"
 check_soon "then nothing is under way" bash -c "curl -s 'http://$(cat "$T/lab/n4/http")/sync/status' | jq -e '.catch_up.running | not'"
 
-check "all of them are slow now" rate 300K n1 n2 n3 n4
+check "all of them are slow now" rate 100K n1 n2 n3 n4
 check "a fifth one" "$lab" add "$T/lab" n5
 check_soon "it takes from all" has_begun n5 n1 n2 n3 n4
+check_soon "status says so" bash -c "'$build/mimeo' -c '$T/lab/n5/mimeo.conf' status | grep -qE '^catch-up   [0-9]+ of [0-9]+ paths, .* of .*/s, .* left'"
+check_soon "and from whom" bash -c "'$build/mimeo' -c '$T/lab/n5/mimeo.conf' status | grep -qE '^from       n1 .*/s, n2 .*/s'"
 "$lab" kill "$T/lab" n1
 "$lab" kill "$T/lab" n3
 check "it was not done when two of its sources were killed ($(whole n5) of $size)" test "$(whole n5)" -lt "$size"
@@ -90,4 +92,22 @@ check_soon "one that was filled before adopts what it has" all_there n6
 check_soon "it knows what the others know" bash -c "[ \"\$(curl -s http://$(cat "$T/lab/n6/http")/sync/status | jq -r .digest)\" = '$(pending n2 .digest)' ]"
 check "not a byte of content came" test "$(mimeo n6 peers --json | jq -s 'flatten | map(.received_bytes) | add')" = 0
 check "the same still" same_trees n2 n6
+
+# --- one large file, and the member that it is asked from first is slow ---
+head -c 12000000 /dev/urandom >"$(media n2)/larger"
+check "a large file is everywhere" eventually mimeo n2 wait larger --peers 3 --timeout 20s
+check "one of them is slow" rate 200K n2
+for n in n4 n5 n6; do
+	touch "$T/lab/cut/n7-$n" "$T/lab/cut/$n-n7"
+done
+LAB_INVITER=n2 LAB_WAIT=1 "$lab" add "$T/lab" n7 >/dev/null 2>&1
+check_soon "one that knows nobody else asks it" has_begun n7 n2
+for n in n4 n5 n6; do
+	"$lab" heal "$T/lab" n7 "$n"
+done
+files=$((files + 1))
+check_soon "has it all" all_there n7
+check "the rest came from others ($(from n7 n2) of $((size + 12000000)))" test "$(from n7 n2)" -lt 9000000
+check "nothing twice but what was under way ($(whole n7))" test "$(whole n7)" -le $((size + 12000000 + 8000000))
+check "the same" same_trees n2 n7
 done_testing

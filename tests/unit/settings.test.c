@@ -534,6 +534,15 @@ static const struct {
 	{ "[http]\nlisten = 9477\n", "f:6: http.listen: '9477' " ADDRESS_ALLOWED },
 	{ "[http]\nlisten = a:1, b:2\n", "f:6: http.listen: 'a:1, b:2' " ADDRESS_ALLOWED },
 	{ "[discovery]\nserf = x\n", "f:6: discovery.serf: 'x' " ADDRESS_ALLOWED },
+	{ "[discovery]\nserf = web9:7373\n",
+	  "f:6: discovery.serf: 'web9' is a name, allowed is an IP address or localhost, with a "
+	  "port" },
+	{ "[discovery]\nserf_key = key\n",
+	  "f:6: discovery.serf_key: 'key' is no path here, allowed is an absolute path below / "
+	  "without . or .., and without // or a / at the end" },
+	{ "[discovery]\ndns = -x\n",
+	  "f:6: discovery.dns: '-x' is no domain, allowed is one such as example.com" },
+	{ "[discovery]\ndns = a..b\n", "f:6: discovery.dns: 'a..b' is no domain, allowed is one such as example.com" },
 	{ "[peer x]\naddress = x\n", "f:6: peer.address: 'x' " ADDRESS_ALLOWED },
 	{ "address=a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1\n",
 	  "f:5: node.address: too many addresses, allowed are 16" },
