@@ -46,7 +46,9 @@ acts() { # NODE JQ ARGS...: of a dry run
 }
 
 must "three nodes come up" "$lab" up "$T/lab" 3
-check_soon "all are connected" connected n1 2
+for n in n1 n2 n3; do
+	check_soon "$n is connected with both others" connected $n 2
+done
 m=$(media n1)
 mkdir -p "$m/d/sub" "$m/gone" "$m/was-dir"
 echo "one" >"$m/d/edited"
@@ -166,6 +168,7 @@ echo "last" >"$m/hole"
 check_soon "replaced at once" in_both "last" hole
 "$lab" start "$T/lab" n3
 check_soon "n3 is back" settled
+check_soon "connected with n2 again too" connected n3 2
 check "it learns of the version from who keeps it" test "$(acts n3 '.[] | "\(.act) \(.size) \(.state)"' restore --at "$missed" hole)" = "restore 7 planned"
 check "n2 drops it" mimeo n2 conflicts drop "$(mimeo n2 trash list hole --json | jq -r '.[] | select(.size == 7).id')"
 check "then it is missed, and nothing older is taken for it" test "$(acts n3 '.[] | "\(.state): \(.reason)"' restore --at "$missed" hole)" = "unknown: a version of that time is known to nobody any more"
