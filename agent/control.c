@@ -70,6 +70,7 @@ begin(struct client *cl)
 	q->node = cl->c->n;
 	q->links = cl->c->links;
 	q->since_ms = cl->c->n->now_ms;
+	q->all = cl->all;
 	cl->running = true;
 	while (p < end && q->nwords < CONTROL_WORDS_MAX - 1) {
 		q->words[q->nwords++] = p;
@@ -78,8 +79,8 @@ begin(struct client *cl)
 	q->verb = q->nwords > 0 ? verb_find(q->words[0]) : NULL;
 	if (q->verb == NULL)
 		verb_end(q, CONTROL_USAGE, "no such verb; see mimeo --help");
-	else if (!q->verb->anyone && !cl->all)
-		verb_end(q, CONTROL_FAILED, "only root and the agent's own user may do that");
+	else if (!q->verb->anyone)
+		(void)verb_may(q);
 }
 
 static void

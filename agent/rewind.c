@@ -45,7 +45,8 @@ struct rewind {
 	size_t nitems, i;
 	enum phase phase;
 	struct rewind_item *active[REWIND_ACTIVE_MAX];
-	unsigned nactive;
+	unsigned nactive, rounds; /* of FILES_AGAIN */
+	uint64_t round_ms;        /* the next one not before */
 };
 
 /* ---- who keeps what ---- */
@@ -366,14 +367,15 @@ do_dir(struct rewind *r, struct rewind_item *it, bool again)
 		it->state = REWIND_DEFERRED;
 }
 
+/* again: the last time, unless the agent is just changing that path. */
 static void
-end_file(struct rewind_item *it, bool again)
+end_file(const struct rewind *r, struct rewind_item *it, bool again)
 {
 	int e = restore_state(it->restore);
 
 	restore_free(it->restore);
 	it->restore = NULL;
-	if (e == 0 || again)
+	if (e == 0 || (again && (e != -EAGAIN || r->rounds == REWIND_ROUNDS_MAX)))
 		finish(it, e);
 	else
 		it->state = REWIND_DEFERRED;
@@ -443,7 +445,7 @@ poll_files(struct rewind *r, bool again)
 			k++;
 			continue;
 		}
-		end_file(r->active[k], again);
+		end_file(r, r->active[k], again);
 		r->active[k] = r->active[--r->nactive];
 	}
 	return r->nactive < REWIND_ACTIVE_MAX;
@@ -474,12 +476,29 @@ do_one(struct rewind *r, size_t i)
 	}
 }
 
+/* The pass is over: is there something to be tried once more? */
+static bool
+one_more_round(struct rewind *r)
+{
+	bool deferred = false;
+
+	for (size_t i = 0; r->phase == FILES_AGAIN && i < r->nitems && !deferred; i++)
+		deferred = r->item[i].state == REWIND_DEFERRED;
+	if (!deferred || r->rounds == REWIND_ROUNDS_MAX)
+		return false;
+	r->rounds++;
+	r->round_ms = r->n->now_ms + REWIND_ROUND_MS;
+	return true;
+}
+
 /* One pass over all items; 1: more now, 2: waits. */
 static int
 pass(struct rewind *r)
 {
 	bool files = r->phase == FILES || r->phase == FILES_AGAIN;
 
+	if (r->n->now_ms < r->round_ms)
+		return 2;
 	for (unsigned n = 0; n < REWIND_STEP_ITEMS && r->i < r->nitems; n++) {
 		if (files && !poll_files(r, r->phase == FILES_AGAIN))
 			return 2;
@@ -492,6 +511,8 @@ pass(struct rewind *r)
 	if (r->nactive > 0)
 		return 2;
 	r->i = 0;
+	if (one_more_round(r))
+		return 2;
 	r->phase++;
 	return 1;
 }

@@ -16,6 +16,9 @@
  */
 #define REWIND_ACTIVE_MAX 8  /* files that are fetched and put back at once */
 #define REWIND_STEP_ITEMS 64 /* other changes in one turn */
+/* What the agent is changing at that moment itself is tried again, so often and so far apart. */
+#define REWIND_ROUNDS_MAX 25
+#define REWIND_ROUND_MS 200
 
 enum rewind_act {
 	REWIND_NOTHING,

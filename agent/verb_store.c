@@ -201,6 +201,8 @@ conflicts_begin(struct request *q)
 		begin(q, &w);
 		return;
 	}
+	if (!verb_may(q))
+		return;
 	w = (struct keepers_want){.kinds = KEEPERS_TRASH | KEEPERS_CONFLICTS, .how = KEEPERS_DOT};
 	if (q->nwords < 3 || parse_id(q->words[2], &w.dot) < 0 || dot_none(w.dot))
 		verb_end(q, CONTROL_USAGE,
@@ -242,6 +244,8 @@ trash_begin(struct request *q)
 		verb_end(q, CONTROL_USAGE, "trash: list [PATH], or restore PATH [--at TIME]");
 		return;
 	}
+	if (!lists && !verb_may(q))
+		return;
 	if (q->nwords > 2) {
 		w.path = q->words[2];
 		w.len = strlen(w.path);

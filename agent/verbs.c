@@ -63,6 +63,14 @@ verb_end(struct request *q, int code, const char *fmt, ...)
 	q->ended = true;
 }
 
+bool
+verb_may(struct request *q)
+{
+	if (!q->all)
+		verb_end(q, CONTROL_FAILED, "only root and the agent's own user may do that");
+	return q->all;
+}
+
 void
 verb_note(struct request *q, const char *fmt, ...)
 {

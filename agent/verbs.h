@@ -15,6 +15,7 @@ struct request {
 	size_t nwords;
 	struct buf out; /* frames for the client */
 	bool ended;
+	bool all; /* of root or the agent's own user: it may change things */
 	const struct verb *verb;
 	/* state of verbs that take more than one turn */
 	unsigned phase;
@@ -38,7 +39,7 @@ struct request {
 
 struct verb {
 	const char *name;
-	bool anyone; /* members of the socket's group may ask */
+	bool anyone; /* members of the socket's group may ask; verb_may for what is more */
 	/* Called until it has ended the request (verb_end): once at first, then on every turn;
 	 * stops early when out is full. */
 	void (*step)(struct request *q);
@@ -50,6 +51,8 @@ void verb_clear(struct request *q);
 
 /* For verbs. */
 void verb_row(struct request *q, struct json *j); /* sends the object and frees it */
+/* May whoever asks change things? If not, that ends the request. */
+bool verb_may(struct request *q);
 void verb_end(struct request *q, int code, const char *fmt, ...) PRINTF(3, 4);
 /* Something to be said on standard error beside the answer. */
 void verb_note(struct request *q, const char *fmt, ...) PRINTF(2, 3);

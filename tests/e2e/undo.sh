@@ -35,12 +35,20 @@ now() { # a time that lies between what was logged before and what will be
 	date -u +%FT%T.%3NZ
 	sleep 0.01
 }
+in_both() { # TEXT PATH
+	[ "$(cat "$(media n1)/$2" "$(media n2)/$2")" = "$1"$'\n'"$1" ] && in_sync_but_n3
+}
+in_sync_but_n3() {
+	mimeo n1 status --json 2>/dev/null | jq -e '.pending == 0 and (.peers[] | select(.name == "n2") | .pending == 0)'
+}
 acts() { # NODE JQ ARGS...: of a dry run
 	mimeo "$1" "${@:3}" --dry-run --json 2>"$T/stderr" | jq -r "$2"
 }
 
 must "three nodes come up" "$lab" up "$T/lab" 3
-check_soon "all are connected" connected n1 2
+for n in n1 n2 n3; do
+	check_soon "$n is connected with both others" connected $n 2
+done
 m=$(media n1)
 mkdir -p "$m/d/sub" "$m/gone" "$m/was-dir"
 echo "one" >"$m/d/edited"
@@ -147,4 +155,24 @@ check_soon "nobody keeps the first version" test "$(mimeo n1 trash list lost --j
 check "it cannot come back" exits 1 mimeo n1 restore --at "$then" lost
 check "which is said" grep -q "1 cannot be found" "$T/stderr"
 check "and nothing was done" test "$(cat "$m/lost")" = second
+
+# A node that was away has a hole in its log: it does not take the version before for the one that
+# it missed.
+echo "seen" >"$m/hole"
+check_soon "a file" settled
+"$lab" stop "$T/lab" n3
+echo "missed" >"$m/hole"
+check_soon "a version that n3 does not see" in_both "missed" hole
+missed=$(now)
+echo "last" >"$m/hole"
+check_soon "replaced at once" in_both "last" hole
+"$lab" start "$T/lab" n3
+check_soon "n3 is back" settled
+check_soon "connected with n2 again too" connected n3 2
+check "it learns of the version from who keeps it" test "$(acts n3 '.[] | "\(.act) \(.size) \(.state)"' restore --at "$missed" hole)" = "restore 7 planned"
+check "n2 drops it" mimeo n2 conflicts drop "$(mimeo n2 trash list hole --json | jq -r '.[] | select(.size == 7).id')"
+check "then it is missed, and nothing older is taken for it" test "$(acts n3 '.[] | "\(.state): \(.reason)"' restore --at "$missed" hole)" = "unknown: a version of that time is known to nobody any more"
+check "n1, which wrote it, has only its record" test "$(acts n1 '.[] | "\(.state): \(.reason)"' restore --at "$missed" hole)" = "unknown: nobody who is connected keeps its content"
+check "before the log began" exits 0 mimeo n1 restore --at 2001-01-01 hole --dry-run
+check "it is said since when it knows" grep -q "this node's log knows all versions only since 20" "$T/stderr"
 done_testing
