@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The miss handler: a file that is elsewhere, on its way, or nowhere; storms, races, wrong content; behind nginx.
+# MISS_RACES: how often a file is uploaded and at once asked for by 200 elsewhere (2).
 # shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq curl python3
@@ -160,6 +161,16 @@ burst() {
 	python3 "$T/storm.py" 200 - $urls
 }
 check "200 uploads, all asked for at once" burst
+crowd() {
+	local i
+	for i in $(seq "${MISS_RACES:-2}"); do
+		head -c 50000 /dev/urandom >"$T/crowd"
+		sum=$(sha256sum "$T/crowd" | cut -c1-64)
+		cp "$T/crowd" "$n1/crowd-$i.jpg"
+		python3 "$T/storm.py" 200 "$sum" "$front/media/crowd-$i.jpg" || return 1
+	done
+}
+check "an upload to n1, at once asked for on n2 by 200: all served, ${MISS_RACES:-2} times" crowd
 
 # What nobody had a moment ago, somebody has now.
 check "not there yet" code 404 "$front/media/late.txt"
