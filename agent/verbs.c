@@ -15,6 +15,7 @@
 #include "agent/apply.h"
 #include "agent/brake.h"
 #include "agent/commit.h"
+#include "agent/compare.h"
 #include "agent/errors.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
@@ -102,6 +103,7 @@ verb_clear(struct request *q)
 {
 	if (q->cursor_begun)
 		index_cursor_end(q->node->index, &q->cursor);
+	compare_free(q->compare);
 	restore_free(q->restore);
 	keepers_free(q->keepers);
 	dotset_free(&q->target);
@@ -446,6 +448,57 @@ verb_shown(struct request *q)
 		verb_end(q, CONTROL_OK, "%s", "");
 }
 
+/* ---- compare: for verify --peers in the command ---- */
+
+static void
+compare_end(struct request *q)
+{
+	char silent[512] = "";
+	const char *name;
+	size_t i = 0, at = 0;
+
+	while (at < sizeof(silent) && (name = compare_silent(q->compare, &i)) != NULL)
+		at += (size_t)snprintf(silent + at, sizeof(silent) - at, "%s%s", at > 0 ? ", " : "",
+				       name);
+	if (compare_cut(q->compare))
+		verb_note(q, "there are more differences than are shown here");
+	if (silent[0] != '\0')
+		verb_end(q, CONTROL_FAILED, "not connected, or did not answer: %s", silent);
+	else
+		verb_end(q, CONTROL_OK, "compared with %zu member%s", compare_members(q->compare),
+			 compare_members(q->compare) == 1 ? "" : "s");
+}
+
+/* rehash: the members are to read all their files again, too. */
+static void
+verb_compare(struct request *q)
+{
+	const struct compare_row *r = NULL;
+
+	if (q->compare == NULL)
+		q->compare = compare_new(q->node, strcmp(q->words[0], "rehash") == 0);
+	if (q->compare == NULL) {
+		verb_end(q, CONTROL_FAILED, "out of memory");
+		return;
+	}
+	if (!compare_done(q->compare))
+		return;
+	while (!verb_full(q) && (r = compare_at(q->compare, q->i)) != NULL) {
+		struct json j;
+
+		json_init(&j);
+		json_obj_open(&j, NULL);
+		json_str(&j, "member", r->member);
+		json_str(&j, "difference", r->what);
+		json_bytes(&j, "path", r->path, r->len);
+		json_obj_close(&j);
+		verb_row(q, &j);
+		q->i++;
+	}
+	if (r == NULL && !verb_full(q))
+		compare_end(q);
+}
+
 /* ---- scrub: paths that somebody found to differ, or everything ---- */
 
 static void
@@ -543,6 +596,7 @@ static const struct verb verbs[] = {
 	{"errors", true, verb_errors},        {"whohas", true, verb_whohas},
 	{"explain", true, verb_explain},      {"shown", true, verb_shown},
 	{"conflicts", true, verb_conflicts},  {"trash", true, verb_trash},
+	{"compare", true, verb_compare},      {"rehash", false, verb_compare},
 	{"pause", false, verb_pause},         {"resume", false, verb_resume},
 	{"scrub", false, verb_scrub},         {"reload", false, verb_reload},
 	{"authorize", false, verb_authorize}, {"invite", false, verb_invite},

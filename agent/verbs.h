@@ -30,6 +30,7 @@ struct request {
 	size_t i;                             /* list: where it is */
 	struct keepers *keepers;
 	struct restore *restore;
+	struct compare *compare;
 };
 
 struct verb {

@@ -92,7 +92,8 @@ struct verify {
 	struct tree *tree;
 	struct hash *hash;
 	uint8_t *chunk;
-	unsigned long long files, wrong;
+	unsigned long long files, wrong, apart;
+	bool json;
 	char *check[CHECK_MAX]; /* paths that the agent is to look at itself, and to put right */
 	size_t nchecks;
 };
@@ -169,27 +170,79 @@ ask_to_check(struct command *c, struct verify *v)
 	return code;
 }
 
-int
-cmd_verify(struct command *c)
+static void
+peer_row(void *arg, const char *json, size_t len)
+{
+	struct verify *v = arg;
+	char path[4096], shown[4096], member[64], what[64];
+
+	v->apart++;
+	table_field(json, len, "path", path, sizeof(path));
+	if (path[0] == '\0')
+		table_field(json, len, "path_b64", path, sizeof(path));
+	escape_print(shown, sizeof(shown), path, strlen(path));
+	table_field(json, len, "member", member, sizeof(member));
+	table_field(json, len, "difference", what, sizeof(what));
+	if (v->json)
+		printf("%.*s\n", (int)len, json);
+	else
+		printf("%s: %s, at %s\n", shown, what, member);
+}
+
+/* Index against index: what the members show, path by path. */
+static int
+verify_peers(struct command *c, struct verify *v, bool rehash)
+{
+	const char *words[] = {rehash ? "rehash" : "compare"};
+	int code = cmd_ask(c, words, 1, peer_row, v);
+
+	if (code == 0)
+		printf("%llu differences between members\n", v->apart);
+	return code != 0 ? code : v->apart > 0 ? CONTROL_FAILED : CONTROL_OK;
+}
+
+static int
+verify_here(struct command *c, struct verify *v)
 {
 	static const char *const words[] = {"shown"};
 	struct tree_opts o = {c->conf->root, NULL};
-	struct verify v = {.hash = hash_new(), .chunk = malloc(CHUNK_BYTES)};
 	int code;
 
-	if (v.hash == NULL || v.chunk == NULL)
-		return cmd_fail(CONTROL_FAILED, "out of memory");
-	if (tree_open(&o, &v.tree, c->err, sizeof(c->err)) < 0)
+	if (tree_open(&o, &v->tree, c->err, sizeof(c->err)) < 0)
 		return cmd_fail(CONTROL_FAILED, "%s", c->err);
-	code = cmd_ask(c, words, 1, verify_row, &v);
-	tree_close(v.tree);
+	code = cmd_ask(c, words, 1, verify_row, v);
+	tree_close(v->tree);
+	if (code == 0)
+		code = ask_to_check(c, v);
+	if (code == 0)
+		printf("%llu files, %llu different\n", v->files, v->wrong);
+	return code != 0 ? code : v->wrong > 0 ? CONTROL_FAILED : CONTROL_OK;
+}
+
+int
+cmd_verify(struct command *c)
+{
+	struct verify v = {.json = c->json};
+	bool peers = false, rehash = false;
+	int code, peers_code = CONTROL_OK;
+
+	for (int i = 0; i < c->nargs; i++) {
+		rehash = rehash || strcmp(c->args[i], "--rehash") == 0;
+		peers = peers || strcmp(c->args[i], "--peers") == 0;
+		if (strcmp(c->args[i], "--rehash") != 0 && strcmp(c->args[i], "--peers") != 0)
+			return cmd_fail(CONTROL_USAGE, "verify: %s: no such option", c->args[i]);
+	}
+	if (rehash && !peers)
+		return cmd_fail(CONTROL_USAGE, "verify: --rehash goes with --peers");
+	v.hash = hash_new();
+	v.chunk = malloc(CHUNK_BYTES);
+	code = v.hash != NULL && v.chunk != NULL ? verify_here(c, &v)
+						 : cmd_fail(CONTROL_FAILED, "out of memory");
 	hash_free(v.hash);
 	free(v.chunk);
-	if (code == 0)
-		code = ask_to_check(c, &v);
-	if (code == 0)
-		printf("%llu files, %llu different\n", v.files, v.wrong);
-	return code != 0 ? code : v.wrong > 0 ? CONTROL_FAILED : CONTROL_OK;
+	if (peers && (code == CONTROL_OK || v.wrong > 0))
+		peers_code = verify_peers(c, &v, rehash);
+	return code != CONTROL_OK ? code : peers_code;
 }
 
 /* ---- put ---- */

@@ -358,8 +358,10 @@ static const struct verb_row rows[] = {
 	 "mimeo conflicts restore 5f3c…-1a a-other.jpg", true, cmd_conflicts},
 	{"trash", "list [PATH] [--json] | restore PATH [--at TIME]",
 	 "deleted and replaced versions", "mimeo trash restore 2026/a.jpg", true, cmd_trash},
-	{"verify", "", "re-hashes this node's files against the log", "mimeo verify", true,
-	 cmd_verify},
+	{"verify", "[--peers [--rehash]]",
+	 "re-hashes this node's files against the log; with --peers, what the members show is "
+	 "compared; with --rehash they read their files again, too",
+	 "mimeo verify --peers", true, cmd_verify},
 	{"put", "FILE [NAME]", "stores a file under its content address", "mimeo put a.jpg", true,
 	 cmd_put},
 	{"pause", "", "fetch and apply stop, logging goes on", "mimeo pause", true, cmd_pause},
