@@ -12,6 +12,7 @@
 #include "agent/apply.h"
 #include "agent/brake.h"
 #include "agent/collect.h"
+#include "agent/compare.h"
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
@@ -204,6 +205,7 @@ make_parts(struct node *n)
 	    n->gossip == NULL || n->catchup == NULL)
 		return -ENOMEM;
 	keepers_listen(n);
+	compare_listen(n);
 	commit_compaction(n->commit, snapshot, n, wall_ms);
 	return 0;
 }

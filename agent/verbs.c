@@ -16,6 +16,7 @@
 #include "agent/apply.h"
 #include "agent/brake.h"
 #include "agent/commit.h"
+#include "agent/compare.h"
 #include "agent/errors.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
@@ -137,6 +138,7 @@ verb_clear(struct request *q)
 	if (q->cursor_begun)
 		index_cursor_end(q->node->index, &q->cursor);
 	verb_rewind_clear(q);
+	compare_free(q->compare);
 	restore_free(q->restore);
 	keepers_free(q->keepers);
 	dotset_free(&q->target);
@@ -475,6 +477,57 @@ verb_shown(struct request *q)
 		verb_end(q, CONTROL_OK, "%s", "");
 }
 
+/* ---- compare: for verify --peers in the command ---- */
+
+static void
+compare_end(struct request *q)
+{
+	char silent[512] = "";
+	const char *name;
+	size_t i = 0, at = 0;
+
+	while (at < sizeof(silent) && (name = compare_silent(q->compare, &i)) != NULL)
+		at += (size_t)snprintf(silent + at, sizeof(silent) - at, "%s%s", at > 0 ? ", " : "",
+				       name);
+	if (compare_cut(q->compare))
+		verb_note(q, "there are more differences than are shown here");
+	if (silent[0] != '\0')
+		verb_end(q, CONTROL_FAILED, "not connected, or did not answer: %s", silent);
+	else
+		verb_end(q, CONTROL_OK, "compared with %zu member%s", compare_members(q->compare),
+			 compare_members(q->compare) == 1 ? "" : "s");
+}
+
+/* rehash: the members are to read all their files again, too. */
+static void
+verb_compare(struct request *q)
+{
+	const struct compare_row *r = NULL;
+
+	if (q->compare == NULL)
+		q->compare = compare_new(q->node, strcmp(q->words[0], "rehash") == 0);
+	if (q->compare == NULL) {
+		verb_end(q, CONTROL_FAILED, "out of memory");
+		return;
+	}
+	if (!compare_done(q->compare))
+		return;
+	while (!verb_full(q) && (r = compare_at(q->compare, q->i)) != NULL) {
+		struct json j;
+
+		json_init(&j);
+		json_obj_open(&j, NULL);
+		json_str(&j, "member", r->member);
+		json_str(&j, "difference", r->what);
+		json_bytes(&j, "path", r->path, r->len);
+		json_obj_close(&j);
+		verb_row(q, &j);
+		q->i++;
+	}
+	if (r == NULL && !verb_full(q))
+		compare_end(q);
+}
+
 /* ---- scrub: paths that somebody found to differ, or everything ---- */
 
 static void
@@ -581,6 +634,8 @@ static const struct verb verbs[] = {
 	{"restore", false, verb_restore},
 	{"undo", false, verb_undo},
 	{"top", true, verb_top},
+	{"compare", true, verb_compare},
+	{"rehash", false, verb_compare},
 	{"pause", false, verb_pause},
 	{"resume", false, verb_resume},
 	{"scrub", false, verb_scrub},

@@ -35,6 +35,7 @@ struct request {
 	struct rewinding *rewinding; /* verb_rewind.c's */
 	uint64_t progress_ms;        /* when it was last told how far it is */
 	bool busy;                   /* it has more to do in the next turn, which comes at once */
+	struct compare *compare;
 };
 
 struct verb {

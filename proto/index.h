@@ -97,7 +97,8 @@ struct index {
 		acked; /* of those, what was applied here or superseded by something applied */
 	struct dotset floor;
 	struct dotset held;
-	/* Highest time seen in any record, this node's among them; CLOCK keeps it over compaction. */
+	/* Highest time seen in any record, this node's among them; CLOCK keeps it over compaction.
+	 */
 	uint64_t hlc;
 	uint64_t barrier, answered;
 	uint64_t scanned_ms;   /* wall time of the last full scan; 0 never */

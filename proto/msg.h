@@ -45,9 +45,10 @@ enum msg_type {
 
 /* What an ASK wants to know. */
 enum ask_what {
-	ASK_PATH = 16, /* blob: a path. Is there a file? What is there and not logged is logged
-			  first. TELL: CODE_OK (its record is on its way or there), CODE_GONE */
-	ASK_KEPT = 17, /* blob: which displaced versions are kept there? TELL: a page of them */
+	ASK_PATH = 16,  /* blob: a path. Is there a file? What is there and not logged is logged
+			   first. TELL: CODE_OK (its record is on its way or there), CODE_GONE */
+	ASK_KEPT = 17,  /* blob: which displaced versions are kept there? TELL: a page of them */
+	ASK_SHOWN = 24, /* blob: bucket u16, flags u8. What is shown there? TELL: sums, or rows */
 };
 #define ASK_WHAT_MAX 31
 

@@ -518,8 +518,10 @@ static const struct verb_row rows[] = {
 	{"undo", "--origin NODE --since TIME [PATH...] [--dry-run] [--json]",
 	 "takes back what that node wrote and deleted since then; what others wrote over it stays",
 	 "mimeo undo --origin web2 --since 90m --dry-run", true, cmd_undo},
-	{"verify", "[--json]", "re-hashes this node's files against the log", "mimeo verify", true,
-	 cmd_verify},
+	{"verify", "[--peers [--rehash]] [--json]",
+	 "re-hashes this node's files against the log; with --peers, what the members show is "
+	 "compared; with --rehash they read their files again, too",
+	 "mimeo verify --peers", true, cmd_verify},
 	{"put", "FILE [NAME]", "stores a file under its content address", "mimeo put a.jpg", true,
 	 cmd_put},
 	{"pause", "", "fetch and apply stop, logging goes on", "mimeo pause", true, cmd_pause},

@@ -71,6 +71,13 @@ check_soon "counted" bash -c "'$build/mimeo' -c '$T/lab/n3/mimeo.conf' errors --
 check_soon "and the other bytes are kept" bash -c "ls '$T/lab/n3/.mimeo-media/kept' | grep -q rescued-"
 check_soon "verify finds nothing any more" mimeo n3 verify
 
+rot n3 f9
+check_soon "it runs again, and knows the others" in_sync n3
+check "verify --peers finds no difference in what the nodes show" mimeo n1 verify --peers
+check "although a file is not what it was" bash -c "! cmp -s '$(media n1)/f9' '$(media n3)/f9'"
+check "and with --rehash all read their files" mimeo n1 verify --peers --rehash
+check_soon "and put right what is not as it was" same f9 n3
+
 rot n2 f7
 check_soon "the scrub finds it by itself" grep -q scrub.rotten "$T/lab/n2/log/agent.log"
 check_soon "and it is put right" same f7 n2

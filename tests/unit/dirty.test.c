@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proto/path.h"
 #include "tests/tap.h"
 #include "watcher/dirty.h"
 
@@ -142,6 +143,33 @@ test_below(void)
 	dirty_free(d);
 }
 
+static int
+add(struct dirty *d, const char *path, uint64_t now_ms)
+{
+	return dirty_add(d, path, strlen(path), now_ms);
+}
+
+static void
+test_limits(void)
+{
+	struct dirty *d = dirty_new(SETTLE_MS, 3);
+	char path[PATH_BYTES_MAX + 1];
+	bool good = true;
+
+	memset(path, 'p', sizeof(path));
+	ok(add(d, "", 1) == 0 && dirty_add(d, path, sizeof(path), 1) == 0 && dirty_count(d) == 0,
+	   "the root, and what cannot be a name, are not taken");
+	for (int i = 0; i < DIRTY_MAX && good; i++) {
+		snprintf(path, sizeof(path), "%d", i);
+		good = add(d, path, 1) == 0;
+	}
+	ok(good, "many names");
+	is_int(add(d, "more", 1), -ENOBUFS, "one too many");
+	is_int(add(d, "7", 2), 0, "those that are there are taken");
+	dirty_free(d);
+	dirty_free(NULL);
+}
+
 int
 main(void)
 {
@@ -153,5 +181,6 @@ main(void)
 	test_lasting_reason();
 	test_late();
 	test_below();
+	test_limits();
 	return tap_done();
 }
