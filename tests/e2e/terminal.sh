@@ -7,6 +7,14 @@
 need sshd jq python3
 export TERM=xterm WAIT_S
 
+solo_down() { # whatever happens
+	local rc=$?
+	[ ! -d "$T/solo" ] || "$lab" down "$T/solo" 2>/dev/null
+	(exit "$rc")
+	cleanup
+}
+trap solo_down EXIT
+
 # On a terminal of its own; what it wrote goes to $T/screen.
 on_terminal() { # NODE STEP... -- ARGS...
 	local node=$1 steps=()
