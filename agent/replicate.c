@@ -590,7 +590,7 @@ link_got_record(struct link *l, const struct msg *m)
 		l->peer->inline_in += m->len;
 	if (vv_get(&x->frozen, dot.origin) != 0)
 		return;
-	if (!witness_saw(x->witness, &m->rec) && !SEEDED(equivocation_taken)) {
+	if (!witness_saw(x->witness, &m->rec)) {
 		freeze(x, l->peer->name, &m->rec);
 		return;
 	}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Are the tests any good? For each bug of tests/seeded.bugs: which unit tests fail with it, and after
-# how many histories the simulator does, plain and wild ones. Needs a build of its own:
+# how many histories the simulator does: plain ones, wild ones, some with a liar. Needs a build of its own:
 #
 #     mkdir seeded && cd seeded && ../configure --enable-seeded-bugs --disable-hardening
 #     make seeded-bugs              all of them, an hour or two
@@ -45,7 +45,7 @@ units() {
 	echo "${found:- -}"
 }
 
-# histories BUG [--wild]: after how many one fails
+# histories BUG [KIND]: after how many one fails
 histories() {
 	local out seed
 

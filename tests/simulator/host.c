@@ -44,6 +44,12 @@ on_step(void *arg, struct proc *p, const char *what)
 			  p->kind == PROC_AGENT ? "agent" : "watcher", what);
 		p->dead = true;
 		p->log.dead = true;
+	} else if (s->wild && !h->in_user && s->races < RACES_MAX && strcmp(what, "log") != 0 &&
+		   rng_once_in(&s->wild_rng, s->faults.race / 4)) {
+		s->races++;
+		sim_trace(s, "%s user meets the %s at %s: %s", h->name,
+			  p->kind == PROC_AGENT ? "agent" : "watcher", p->at, what);
+		user_meet(h, p->at, &s->wild_rng);
 	} else if (!h->in_user && s->races < RACES_MAX && rng_once_in(&s->rng, s->faults.race)) {
 		s->races++;
 		sim_trace(s, "%s user is faster than %s of the %s", h->name, what,

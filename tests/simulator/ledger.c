@@ -246,6 +246,13 @@ ledger_accepted(struct ledger *l, const struct host *h)
 		l->places[i].spot[h->index].has_old = false;
 }
 
+void
+ledger_sent(struct ledger *l, const struct host *h, struct dot dot)
+{
+	if (find(l, dot) == NULL && l->s->liar == NULL)
+		sim_fail(l->s, "%s: a record leaves before it is durable", h->name);
+}
+
 /* ---- what the agent does to the tree ---- */
 
 static const struct record *
@@ -456,6 +463,23 @@ read_applied(struct ledger *l, struct host *h, const struct entry *e)
 		claim(l, h, e->path, e->path_len, NULL, true);
 }
 
+/* A delete may be forgotten when every member has applied it. */
+static void
+read_collected(struct ledger *l, struct host *h, struct dot dot)
+{
+	const struct sim *s = l->s;
+
+	for (unsigned k = 0; k < s->n; k++) {
+		const struct host *o = s->host[k];
+		const struct dotset *acked =
+			o->node != NULL ? &o->node->index->acked : &o->said_acked;
+
+		if (o != s->expelled && s->liar == NULL && !s->restored && !dotset_has(acked, dot))
+			sim_fail(l->s, "%s: forgets a delete that %s has not applied", h->name,
+				 o->name);
+	}
+}
+
 static void
 read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 {
@@ -473,6 +497,8 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		read_known(l, h, &e.rec);
 	else if (e.type == ENTRY_APPLIED)
 		read_applied(l, h, &e);
+	else if (e.type == ENTRY_COLLECTED)
+		read_collected(l, h, e.dot);
 	entry_clear(&e);
 }
 

@@ -343,7 +343,7 @@ draw_wild(struct sim *s)
 	if (rng_below(r, 2) == 0)
 		f->tombstones_s = 1 + (unsigned)rng_below(r, 20);
 	if (rng_below(r, 2) == 0)
-		f->deletes_max = 2 + (unsigned)rng_below(r, 3);
+		f->deletes_max = 1 + (unsigned)rng_below(r, 3);
 }
 
 /* Sooner or later some sync fails: whoever finds out ends, and is started again. */

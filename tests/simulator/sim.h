@@ -77,7 +77,8 @@ struct conn {
 	struct host *host[2];
 	struct link *link[2];
 	struct buf pipe[2];
-	struct buf raw[2]; /* of a liar: a part of a frame */
+	struct buf raw[2];  /* of a liar: a part of a frame */
+	struct buf said[2]; /* the same, on its way to the referee */
 	uint64_t at_ns[2];
 	bool eof[2]; /* the sender of this direction is gone */
 	struct conn *next;
@@ -135,6 +136,9 @@ void net_free(struct sim *s);
 /* user.c */
 #define USER_KINDS 12
 void user_act(struct host *h, uint64_t what, struct rng *rng);
+/* At that path, where a program of ours is at work. */
+void user_meet(struct host *h, const char *path, struct rng *rng);
+void user_swap(struct host *h, struct rng *rng);
 void user_close(struct host *h);  /* whatever is still open for writing */
 void user_forget(struct host *h); /* the same, by a power cut */
 void user_survey(struct host *h); /* whatever is in the tree now may be logged */
@@ -172,6 +176,8 @@ bool ledger_claimed(struct ledger *l, const struct host *h, const char *path);
 void ledger_accepted(struct ledger *l, const struct host *h);
 /* Is nothing acknowledged here that is not applied? */
 void ledger_acks(struct ledger *l, const struct host *h);
+/* A record leaves. */
+void ledger_sent(struct ledger *l, const struct host *h, struct dot dot);
 /* The WAL became durable up to its end. */
 void ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number);
 /* A machine came back: does it still know what it had said? */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/path.h"
 #include "tests/simulator/sim.h"
 
 /* Few names collide more. */
@@ -434,6 +435,97 @@ user_act(struct host *h, uint64_t what, struct rng *rng)
 			sim_trace(h->sim, "%s user removes the tree %s", h->name, d);
 			remove_tree(h, d);
 		}
+	}
+	h->in_user = false;
+}
+
+/* Other bytes, as many as there were; with `hide` also the old time. */
+static void
+rewrite(struct host *h, const char *path, bool hide)
+{
+	struct inode *i = at(h, path);
+	char head[32];
+	int64_t mtime_ns;
+	size_t len;
+
+	if (i == NULL || i->kind != KIND_FILE || i->writers > 0 || i->data.len == 0)
+		return;
+	mtime_ns = i->mtime_ns;
+	snprintf(head, sizeof(head), "%llu.%s", (unsigned long long)++h->sim->next_token, h->name);
+	len = strlen(head) < i->data.len ? strlen(head) : i->data.len;
+	i->writers++;
+	disk_write(h->disk, i, 0, head, len);
+	if (hide) {
+		i->mtime_ns = mtime_ns;
+		disk_touched(h->disk, i, true);
+	}
+	disk_closed_write(h->disk, i);
+	touch(h, path);
+}
+
+/* Something else takes a directory's place: a link to where it is now, or a file. */
+static void
+swap_kind(struct host *h, const char *d, const char *to, struct rng *rng)
+{
+	struct inode *i = at(h, d);
+
+	if (i == NULL || i->kind != KIND_DIR)
+		return;
+	if (rng_below(rng, 2) == 0)
+		rename_to(h, d, to);
+	else
+		remove_tree(h, d);
+	if (at(h, d) != NULL)
+		return;
+	if (rng_below(rng, 2) == 0)
+		make_link(h, d, "c");
+	else
+		write_all(h, d, rng);
+}
+
+void
+user_swap(struct host *h, struct rng *rng)
+{
+	const char *d = dirs[rng_below(rng, COUNT(dirs))], *e = dirs[rng_below(rng, COUNT(dirs))];
+
+	if (h->root_gone)
+		return;
+	sim_trace(h->sim, "%s user puts something else in place of %s", h->name, d);
+	h->in_user = true;
+	swap_kind(h, d, e, rng);
+	h->in_user = false;
+}
+
+void
+user_meet(struct host *h, const char *path, struct rng *rng)
+{
+	if (h->root_gone || path[0] == '\0' || path_check(path, strlen(path)) < 0)
+		return;
+	h->in_user = true;
+	h->sim->events++;
+	switch (rng_below(rng, 7)) {
+	case 0:
+		write_all(h, path, rng);
+		break;
+	case 1:
+		replace(h, path, rng);
+		break;
+	case 2:
+		remove_one(h, path);
+		break;
+	case 3:
+		rename_to(h, path, files[rng_below(rng, COUNT(files))]);
+		break;
+	case 4:
+		write_slowly(h, path, rng);
+		break;
+	case 5:
+		rewrite(h, path, false);
+		break;
+	default:
+		/* In one tick of a coarse clock nobody could tell. */
+		rewrite(h, path, h->disk->grain_ns == 1);
+		rename_to(h, path, files[rng_below(rng, COUNT(files))]);
 	}
 	h->in_user = false;
 }

@@ -10,6 +10,7 @@
 #include "agent/apply.h"
 #include "agent/brake.h"
 #include "agent/commit.h"
+#include "proto/bytes.h"
 #include "proto/member.h"
 #include "tests/simulator/sim.h"
 
@@ -298,12 +299,36 @@ old_tree(struct host *h)
 			ledger_old(h->sim->ledger, h, back[k]->path, i);
 }
 
+/* What the tree shows is nobody's news. */
+static void
+all_stale(struct host *h, const struct inode *dir, const char *path)
+{
+	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
+		char sub[512];
+
+		if (e->live == NULL)
+			continue;
+		snprintf(sub, sizeof(sub), "%.250s%s%.*s", path, path[0] != '\0' ? "/" : "",
+			 (int)e->len, e->name);
+		if (e->live->kind == KIND_DIR)
+			all_stale(h, e->live, sub);
+		else if (e->live->kind == KIND_FILE)
+			ledger_stale(h->sim->ledger, h, sub, e->live);
+	}
+}
+
 static void
 old_wal(struct host *h)
 {
+	struct tree_log here = {.store = h->noted.store,
+				.generation = bytes_get_u64(h->image->wal.data + 24),
+				.size = h->image->wal.len};
+
 	host_stop(h);
 	sim_trace(h->sim, "%s the WAL is restored from a copy", h->name);
 	restore_wal(h, &h->image->wal);
+	if (h->sim->faults.jump == 0 && tree_log_newer(&h->noted, &here))
+		all_stale(h, h->disk->root, "");
 }
 
 static void
@@ -578,8 +603,10 @@ wild_act(struct host *h, uint64_t what, struct rng *rng)
 			burst(h, rng);
 		break;
 	case 8:
-	case 9:
 		copy_taken(h);
+		break;
+	case 9:
+		user_swap(h, rng);
 		break;
 	default:
 		if (!h->root_gone)
