@@ -47,7 +47,7 @@ conn_free(struct sim *s, struct conn *c)
 void
 net_cut(struct conn *c)
 {
-	sim_trace(c->host[0]->sim, "cut %s - %s", c->host[0]->name, c->host[1]->name);
+	sim_event(c->host[0]->sim, "cut %s - %s", c->host[0]->name, c->host[1]->name);
 	conn_free(c->host[0]->sim, c);
 }
 
@@ -259,7 +259,7 @@ conn_step(struct sim *s, struct conn *c)
 		return true;
 	}
 	if (!s->calm && (s->parted[c->host[0]->index][c->host[1]->index] ||
-			 rng_once_in(&s->rng, s->faults.cut_link))) {
+			 (rng_once_in(&s->rng, s->faults.cut_link) && sim_happens(s)))) {
 		net_cut(c);
 		return true;
 	}

@@ -46,6 +46,29 @@ sim_trace(struct sim *s, const char *fmt, ...)
 		printf("%10.6f %s\n", (double)s->now_ns / 1e9, line);
 }
 
+/* The same, of what makes the history what it is. */
+void
+sim_event(struct sim *s, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	sim_trace(s, "%s", line);
+	if (s->tell && !s->calm)
+		printf("%10.6f %s\n", (double)s->now_ns / 1e9, line);
+}
+
+bool
+sim_happens(struct sim *s)
+{
+	uint64_t n = s->happened++;
+
+	return s->skip == NULL || (n < s->nskip && !s->skip[n]);
+}
+
 void
 sim_fail(struct sim *s, const char *fmt, ...)
 {
@@ -357,7 +380,7 @@ lose_sync(struct host *h, struct rng *r)
 		h->disk->fsync_fails = n;
 	else
 		h->wal->fsync_fails = n;
-	sim_trace(h->sim, "%s a sync will fail", h->name);
+	sim_event(h->sim, "%s a sync will fail", h->name);
 }
 
 static void
@@ -367,7 +390,7 @@ fill_disk(struct host *h, struct rng *r)
 
 	h->disk->free_bytes = full ? rng_below(r, 100000) : 1u << 30;
 	h->wal->free_bytes = full && rng_below(r, 2) == 0 ? rng_below(r, 400) : UINT64_MAX;
-	sim_trace(h->sim, "%s has room for %llu bytes", h->name,
+	sim_event(h->sim, "%s has room for %llu bytes", h->name,
 		  (unsigned long long)h->disk->free_bytes);
 }
 
@@ -377,7 +400,7 @@ set_clock(struct host *h, struct rng *r)
 	int64_t by = (int64_t)rng_below(r, 2 * SIM_S << rng_below(r, 28));
 
 	h->wall_offset_ns += rng_below(r, 2) == 0 ? by : -by;
-	sim_trace(h->sim, "%s clock is off by %lld s", h->name,
+	sim_event(h->sim, "%s clock is off by %lld s", h->name,
 		  (long long)(h->wall_offset_ns / (int64_t)SIM_S));
 }
 
@@ -404,13 +427,17 @@ act(struct sim *s, uint64_t spread_ns)
 {
 	uint64_t until = s->now_ns + rng_delay(&s->user_rng, spread_ns);
 	struct host *h = s->host[rng_below(&s->user_rng, s->n)];
+	/* What is left out changes nothing of what comes later. */
+	struct rng user = {rng_next(&s->user_rng)}, wild = {rng_next(&s->wild_rng)};
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	if (rng_once_in(&s->wild_rng, s->faults.wild))
-		wild_act(h, rng_next(&s->wild_rng), &s->wild_rng);
-	else if (!go_wrong(h, &s->user_rng) && !h->root_gone)
-		user_act(h, rng_next(&s->user_rng), &s->user_rng);
+	if (!sim_happens(s))
+		return;
+	if (rng_once_in(&wild, s->faults.wild))
+		wild_act(h, rng_next(&wild), &wild);
+	else if (!go_wrong(h, &user) && !h->root_gone)
+		user_act(h, rng_next(&user), &user);
 }
 
 static void
@@ -541,6 +568,89 @@ struct totals {
 	uint64_t all;  /* of all of them */
 };
 
+/* ---- shrinking ---- */
+
+struct shrunk {
+	const struct totals *kind;
+	uint64_t seed;
+	bool *skip;
+	uint64_t n, runs;
+};
+
+/* Does the history fail without what is to be skipped? */
+static bool
+still_fails(struct shrunk *k, bool tell)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	bool failed;
+
+	if (s == NULL)
+		abort();
+	s->seed = k->seed;
+	s->wild = k->kind->wild;
+	s->skip = k->skip;
+	s->nskip = k->n;
+	s->tell = tell;
+	run(s, k->kind->liar);
+	failed = s->failed;
+	if (tell)
+		printf("then: %s\n", s->why);
+	if (k->n == 0)
+		k->n = s->happened;
+	k->runs++;
+	ledger_free(s->ledger);
+	free(s);
+	return failed;
+}
+
+/* Leaves out as much as can be left out, in pieces of that size. */
+static void
+leave_out(struct shrunk *k, uint64_t size)
+{
+	bool *before = calloc(k->n, sizeof(*before));
+
+	if (before == NULL)
+		abort();
+	for (uint64_t at = 0; at < k->n; at += size) {
+		uint64_t end = at + size < k->n ? at + size : k->n;
+		bool more = false;
+
+		memcpy(before, k->skip, k->n * sizeof(*before));
+		for (uint64_t i = at; i < end; i++) {
+			more = more || !k->skip[i];
+			k->skip[i] = true;
+		}
+		if (more && !still_fails(k, false))
+			memcpy(k->skip, before, k->n * sizeof(*before));
+	}
+	free(before);
+}
+
+static int
+shrink(uint64_t seed, const struct totals *kind)
+{
+	struct shrunk k = {.kind = kind, .seed = seed};
+	uint64_t left = 0;
+
+	if (!still_fails(&k, false)) {
+		printf("seed %llu does not fail\n", (unsigned long long)seed);
+		return 1;
+	}
+	k.skip = calloc(k.n + 1, sizeof(*k.skip));
+	if (k.skip == NULL)
+		abort();
+	for (uint64_t size = k.n; size > 0; size /= 2)
+		leave_out(&k, size);
+	leave_out(&k, 1);
+	for (uint64_t i = 0; i < k.n; i++)
+		left += !k.skip[i];
+	printf("%llu of %llu events are left, after %llu histories:\n", (unsigned long long)left,
+	       (unsigned long long)k.n, (unsigned long long)k.runs);
+	(void)still_fails(&k, true);
+	free(k.skip);
+	return 0;
+}
+
 static bool
 one(uint64_t seed, bool verbose, struct totals *t)
 {
@@ -574,13 +684,19 @@ one(uint64_t seed, bool verbose, struct totals *t)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
-		{"first", required_argument, NULL, 'f'}, {"seconds", required_argument, NULL, 't'},
-		{"twice", no_argument, NULL, '2'},       {"quiet", no_argument, NULL, 'q'},
-		{"stop", no_argument, NULL, '1'},        {"wild", no_argument, NULL, 'w'},
-		{"liar", no_argument, NULL, 'l'},        {0}};
-	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+						{"seeds", required_argument, NULL, 'n'},
+						{"first", required_argument, NULL, 'f'},
+						{"seconds", required_argument, NULL, 't'},
+						{"twice", no_argument, NULL, '2'},
+						{"quiet", no_argument, NULL, 'q'},
+						{"stop", no_argument, NULL, '1'},
+						{"wild", no_argument, NULL, 'w'},
+						{"liar", no_argument, NULL, 'l'},
+						{"shrink", required_argument, NULL, 'k'},
+						{0}};
+	uint64_t n = 1000, first = 1, seed = 0, smaller = 0, seconds = UINT32_MAX,
+		 begun = clock_mono_ms();
 	struct totals t = {0};
 	bool quiet = false, twice = false, stop = false;
 	int c;
@@ -604,10 +720,14 @@ main(int argc, char **argv)
 			t.wild = true;
 		else if (c == 'l')
 			t.liar = true;
+		else if (c == 'k')
+			smaller = strtoull(optarg, NULL, 0);
 		else
 			return 2;
 	}
 	signal(SIGABRT, on_abort);
+	if (smaller != 0)
+		return shrink(smaller, &t);
 	if (seed != 0)
 		return one(seed, !quiet, &t) ? 0 : 1;
 	for (uint64_t i = 0; i < n && clock_mono_ms() - begun < seconds * 1000; i++) {

@@ -103,15 +103,22 @@ struct sim {
 	bool wild;             /* with what wild.c does */
 	bool restored;         /* some WAL was replaced by an older one, or lost */
 	bool bereft;           /* and with it the last copy of something */
+	bool expels;           /* somebody was expelled, now or earlier */
 	struct host *expelled; /* by the others, which do not remember it */
 	bool calm;             /* nothing goes wrong any more */
 	bool verbose, failed;
 	uint64_t hash, steps, events;
+	const bool *skip; /* of what happens, what is left out; NULL: nothing */
+	uint64_t nskip, happened;
+	bool tell;           /* what happens */
 	uint64_t next_token; /* every content that is ever written is another one */
 	char why[1024];
 };
 
 __attribute__((format(printf, 2, 3))) void sim_trace(struct sim *s, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void sim_event(struct sim *s, const char *fmt, ...);
+/* Something would happen now. Does it? Not when a history is being shrunk, and goes on without. */
+bool sim_happens(struct sim *s);
 /* The first one counts. */
 __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *s, const char *fmt, ...);
 

@@ -616,8 +616,8 @@ tree_place(struct tree *t, const char *stage, const void *path, size_t len)
 	if (p.inode != NULL)
 		return -EEXIST;
 	disk_rename(t->disk, t->disk->stage, stage, strlen(stage), p.dir, p.name, p.len);
-	moved(t, path, len);
 	shown(t, i);
+	moved(t, path, len);
 	return 0;
 }
 

@@ -373,66 +373,66 @@ user_act(struct host *h, uint64_t what, struct rng *rng)
 	switch (what % USER_KINDS) {
 	case 0:
 	case 1:
-		sim_trace(h->sim, "%s user writes %s", h->name, f);
+		sim_event(h->sim, "%s user writes %s", h->name, f);
 		write_all(h, f, rng);
 		break;
 	case 2:
-		sim_trace(h->sim, "%s user replaces %s", h->name, f);
+		sim_event(h->sim, "%s user replaces %s", h->name, f);
 		replace(h, f, rng);
 		break;
 	case 3:
-		sim_trace(h->sim, "%s user removes %s", h->name, f);
+		sim_event(h->sim, "%s user removes %s", h->name, f);
 		remove_one(h, f);
 		break;
 	case 4:
-		sim_trace(h->sim, "%s user renames %s to %s", h->name, f, g);
+		sim_event(h->sim, "%s user renames %s to %s", h->name, f, g);
 		rename_to(h, f, g);
 		break;
 	case 5:
-		sim_trace(h->sim, "%s user makes directory %s", h->name, d);
+		sim_event(h->sim, "%s user makes directory %s", h->name, d);
 		make_parents(h, d);
 		make_dir(h, d);
 		break;
 	case 6:
-		sim_trace(h->sim, "%s user removes directory %s", h->name, d);
+		sim_event(h->sim, "%s user removes directory %s", h->name, d);
 		remove_one(h, d);
 		break;
 	case 7:
-		sim_trace(h->sim, "%s user renames directory %s to %s", h->name, d, e);
+		sim_event(h->sim, "%s user renames directory %s to %s", h->name, d, e);
 		rename_to(h, d, e);
 		break;
 	case 8:
-		sim_trace(h->sim, "%s user writes slowly to %s", h->name, f);
+		sim_event(h->sim, "%s user writes slowly to %s", h->name, f);
 		write_slowly(h, f, rng);
 		break;
 	case 9:
-		sim_trace(h->sim, "%s user closes", h->name);
+		sim_event(h->sim, "%s user closes", h->name);
 		user_close(h);
 		break;
 	case 10:
-		sim_trace(h->sim, "%s user copies %s to %s", h->name, f, g);
+		sim_event(h->sim, "%s user copies %s to %s", h->name, f, g);
 		copy(h, f, g);
 		break;
 	default:
 		switch (rng_below(rng, 5)) {
 		case 0:
-			sim_trace(h->sim, "%s user changes the mode of %s", h->name, f);
+			sim_event(h->sim, "%s user changes the mode of %s", h->name, f);
 			change_mode(h, f, rng);
 			break;
 		case 1:
-			sim_trace(h->sim, "%s user changes the mode of %s", h->name, d);
+			sim_event(h->sim, "%s user changes the mode of %s", h->name, d);
 			change_mode(h, d, rng);
 			break;
 		case 2:
-			sim_trace(h->sim, "%s user touches %s", h->name, f);
+			sim_event(h->sim, "%s user touches %s", h->name, f);
 			change_time(h, f);
 			break;
 		case 3:
-			sim_trace(h->sim, "%s user links %s", h->name, f);
+			sim_event(h->sim, "%s user links %s", h->name, f);
 			make_link(h, f, "c");
 			break;
 		default:
-			sim_trace(h->sim, "%s user removes the tree %s", h->name, d);
+			sim_event(h->sim, "%s user removes the tree %s", h->name, d);
 			remove_tree(h, d);
 		}
 	}
@@ -490,7 +490,7 @@ user_swap(struct host *h, struct rng *rng)
 
 	if (h->root_gone)
 		return;
-	sim_trace(h->sim, "%s user puts something else in place of %s", h->name, d);
+	sim_event(h->sim, "%s user puts something else in place of %s", h->name, d);
 	h->in_user = true;
 	swap_kind(h, d, e, rng);
 	h->in_user = false;
