@@ -13,6 +13,7 @@
 #include "proto/path.h"
 #include "tests/simulator/sim.h"
 
+#define COLLECTED_DEPTH_MAX 4
 #define APPENDS_MAX 64 /* remembered for each WAL */
 
 struct content {
@@ -525,21 +526,29 @@ ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number
 
 /* ---- acknowledgements ---- */
 
+/* Was it collected, or what superseded it, or what superseded that? */
+static bool
+collected(const struct ledger *l, const struct index *x, const struct record *r, unsigned depth)
+{
+	if (dotset_has(&x->floor, r->dot))
+		return true;
+	for (size_t i = 0; i < l->nlogged && depth > 0; i++) {
+		const struct record *k = l->logged[i].r;
+
+		if (same_path(k, r) && record_covers(k, r->dot) && collected(l, x, k, depth - 1))
+			return true;
+	}
+	return false;
+}
+
 /* Is that record dealt with here: applied, superseded by something that is, or collected? */
 static bool
 dealt_with(const struct ledger *l, const struct index *x, const struct record *r)
 {
 	const struct pathent *e = index_find(x, r->path, r->path_len);
 
-	if ((e != NULL && vv_covers(&e->actx, r->dot)) || dotset_has(&x->floor, r->dot))
-		return true;
-	for (size_t i = 0; i < l->nlogged; i++) {
-		const struct record *k = l->logged[i].r;
-
-		if (same_path(k, r) && record_covers(k, r->dot) && dotset_has(&x->floor, k->dot))
-			return true;
-	}
-	return false;
+	return (e != NULL && vv_covers(&e->actx, r->dot)) ||
+	       collected(l, x, r, COLLECTED_DEPTH_MAX);
 }
 
 void

@@ -562,7 +562,7 @@ run(struct sim *s, bool liar)
 }
 
 struct totals {
-	bool wild, liar; /* what kind of histories */
+	bool wild, clash, liar; /* what kind of histories */
 	uint64_t seeds, failed, steps, events, records;
 	uint64_t hash; /* of the last one */
 	uint64_t all;  /* of all of them */
@@ -588,6 +588,7 @@ still_fails(struct shrunk *k, bool tell)
 		abort();
 	s->seed = k->seed;
 	s->wild = k->kind->wild;
+	s->clash = k->kind->clash;
 	s->skip = k->skip;
 	s->nskip = k->n;
 	s->tell = tell;
@@ -661,6 +662,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 		abort();
 	s->seed = seed;
 	s->wild = t->wild;
+	s->clash = t->clash;
 	running = (sig_atomic_t)seed;
 	s->verbose = verbose;
 	run(s, t->liar);
@@ -684,17 +686,13 @@ one(uint64_t seed, bool verbose, struct totals *t)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-						{"seeds", required_argument, NULL, 'n'},
-						{"first", required_argument, NULL, 'f'},
-						{"seconds", required_argument, NULL, 't'},
-						{"twice", no_argument, NULL, '2'},
-						{"quiet", no_argument, NULL, 'q'},
-						{"stop", no_argument, NULL, '1'},
-						{"wild", no_argument, NULL, 'w'},
-						{"liar", no_argument, NULL, 'l'},
-						{"shrink", required_argument, NULL, 'k'},
-						{0}};
+	static const struct option options[] = {
+		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
+		{"first", required_argument, NULL, 'f'}, {"seconds", required_argument, NULL, 't'},
+		{"twice", no_argument, NULL, '2'},       {"quiet", no_argument, NULL, 'q'},
+		{"stop", no_argument, NULL, '1'},        {"wild", no_argument, NULL, 'w'},
+		{"liar", no_argument, NULL, 'l'},        {"shrink", required_argument, NULL, 'k'},
+		{"clash", no_argument, NULL, 'c'},       {0}};
 	uint64_t n = 1000, first = 1, seed = 0, smaller = 0, seconds = UINT32_MAX,
 		 begun = clock_mono_ms();
 	struct totals t = {0};
@@ -720,6 +718,8 @@ main(int argc, char **argv)
 			t.wild = true;
 		else if (c == 'l')
 			t.liar = true;
+		else if (c == 'c')
+			t.wild = t.clash = true;
 		else if (c == 'k')
 			smaller = strtoull(optarg, NULL, 0);
 		else

@@ -101,6 +101,7 @@ struct sim {
 	struct rng wild_rng, lie_rng;
 	struct host *liar;     /* one whose word cannot be trusted; NULL: none */
 	bool wild;             /* with what wild.c does */
+	bool clash;            /* and a name may be a file here and a directory there */
 	bool restored;         /* some WAL was replaced by an older one, or lost */
 	bool bereft;           /* and with it the last copy of something */
 	bool expels;           /* somebody was expelled, now or earlier */

@@ -503,6 +503,8 @@ user_meet(struct host *h, const char *path, struct rng *rng)
 		return;
 	h->in_user = true;
 	h->sim->events++;
+	if (!h->sim->clash && at(h, path) != NULL && at(h, path)->kind == KIND_DIR)
+		path = files[rng_below(rng, COUNT(files))];
 	switch (rng_below(rng, 7)) {
 	case 0:
 		write_all(h, path, rng);

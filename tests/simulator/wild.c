@@ -607,7 +607,8 @@ wild_act(struct host *h, uint64_t what, struct rng *rng)
 		copy_taken(h);
 		break;
 	case 9:
-		user_swap(h, rng);
+		if (h->sim->clash)
+			user_swap(h, rng);
 		break;
 	default:
 		if (!h->root_gone)
