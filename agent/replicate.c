@@ -418,7 +418,7 @@ link_pump(struct link *l)
 	if (!l->seen_all)
 		return;
 	tell_exchanged(l);
-	complete = walk(l, &l->own, SEEDED(sent_before_durable) ? UINT64_MAX : x->durable, true);
+	complete = walk(l, &l->own, x->durable, true);
 	complete = walk(l, &l->relay, relay, false) && complete;
 	complete = complete && peek(x->n->index, &l->relay, x->durable) == NULL;
 	/* A record that is not durable yet may have superseded one that was not sent, and is not to

@@ -3,8 +3,9 @@
 # Histories of whole clusters in the simulator: those that found something once, and as many others
 # as a minute allows. Speaks TAP. `make sim SEEDS=N' runs more, tests/sim --seed S replays one.
 #
-# SEEDS and SECONDS_MAX set how many others of each kind, and for how long at most (1500; 60 for
-# plain ones, half of that for wild ones, a third for those with a lying member).
+# SEEDS and SECONDS_MAX set how many others, and for how long at most (1500; 60 for plain ones, a
+# third of that each for wild and for small ones, a sixth for those with a lying member); WILD_SEEDS
+# how many wild ones (200).
 
 set -euo pipefail
 : "${top_srcdir:?}" "${top_builddir:?}"
@@ -33,8 +34,9 @@ while read -r seed what; do
 	esac
 done <"$top_srcdir/tests/simulator/seeds"
 result 'other histories' "$sim" --seeds "${SEEDS:-1500}" --seconds "${SECONDS_MAX:-60}"
-result 'wild histories' "$sim" --wild --seeds "${SEEDS:-1500}" --seconds "$((${SECONDS_MAX:-60} / 2))"
-result 'with a liar' "$sim" --liar --seeds "${SEEDS:-1500}" --seconds "$((${SECONDS_MAX:-60} / 3))"
+result 'wild histories' "$sim" --wild --seeds "${WILD_SEEDS:-200}" --seconds "$((${SECONDS_MAX:-60} / 3))"
+result 'with a liar' "$sim" --liar --seeds "${SEEDS:-1500}" --seconds "$((${SECONDS_MAX:-60} / 6))"
+result 'small ones, crashed anywhere' "$sim" --small 400 --seconds "$((${SECONDS_MAX:-60} / 3))"
 result 'the same seed is the same history' "$sim" --twice --seeds 20
 echo "1..$n"
 exit "$failed"

@@ -36,6 +36,10 @@ on_step(void *arg, struct proc *p, const char *what)
 	if (what[0] == '!')
 		sim_fail(s, "%s: the %s %s", h->name, p->kind == PROC_AGENT ? "agent" : "watcher",
 			 what + 1);
+	if (s->small.on && ++s->small.effects == s->small.crash_at) {
+		p->dead = p->log.dead = true;
+		h->power_due = s->small.power;
+	}
 	if (s->calm)
 		return;
 	mine = (struct rng){s->rng.state ^ s->steps};
@@ -46,7 +50,7 @@ on_step(void *arg, struct proc *p, const char *what)
 			  p->kind == PROC_AGENT ? "agent" : "watcher", what);
 		p->dead = true;
 		p->log.dead = true;
-	} else if (s->wild && !h->in_user && s->races < RACES_MAX && strcmp(what, "log") != 0 &&
+	} else if (s->clash && !h->in_user && s->races < RACES_MAX && strcmp(what, "log") != 0 &&
 		   rng_once_in(&s->wild_rng, s->faults.race / 4) && sim_happens(s)) {
 		s->races++;
 		sim_event(s, "%s user meets the %s at %s: %s", h->name,
@@ -540,6 +544,12 @@ bool
 host_step(struct host *h)
 {
 	bool first = rng_below(&h->sim->rng, 2) == 0;
+
+	if (h->power_due) {
+		h->power_due = false;
+		host_power_cut(h);
+		return true;
+	}
 
 	return first ? agent_step(h) || watcher_step(h) : watcher_step(h) || agent_step(h);
 }

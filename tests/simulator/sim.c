@@ -17,6 +17,9 @@
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
 #define QUIET_LOOKS 10        /* 20 ms apart */
+#define SMALL_LENGTH 4
+#define SMALL_SPREAD_NS (60 * SIM_MS)
+#define SIM_SMALL_ACTS (2 * USER_SMALL_KINDS)
 #define BEAR_NS (20 * SIM_S)
 #define HEAL_NS (500 * SIM_MS)
 #define STEPS_MAX 3000000
@@ -354,6 +357,17 @@ draw_faults(struct sim *s, struct rng *r)
 	f->grain_ns = grains[rng_below(r, 4)];
 }
 
+/* Two machines, and nothing goes wrong but what is to. */
+static void
+draw_small(struct sim *s)
+{
+	s->n = 2;
+	s->faults = (struct faults){.events_max = 16384,
+				    .slow_ns = 4 * SIM_MS,
+				    .latency_ns = 4 * SIM_MS,
+				    .grain_ns = 1};
+}
+
 static void
 draw_wild(struct sim *s)
 {
@@ -432,6 +446,13 @@ act(struct sim *s, uint64_t spread_ns)
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
+	if (s->small.on) {
+		unsigned what = s->small.code;
+
+		s->small.code /= SIM_SMALL_ACTS;
+		user_small(s->host[what % 2], what / 2 % USER_SMALL_KINDS, &user);
+		return;
+	}
 	if (!sim_happens(s))
 		return;
 	if (rng_once_in(&wild, s->faults.wild))
@@ -528,6 +549,8 @@ run(struct sim *s, bool liar)
 	if (s->n > SIM_HOSTS_MAX)
 		s->n = SIM_HOSTS_MAX;
 	draw_faults(s, &r);
+	if (s->small.on)
+		draw_small(s);
 	s->wild_rng.state = s->seed * 2 + 3;
 	draw_wild(s);
 	s->ledger = ledger_new(s);
@@ -541,6 +564,10 @@ run(struct sim *s, bool liar)
 	set_time(s, s->now_ns);
 	actions = 5 + (unsigned)rng_below(&r, 40);
 	spread = (50 * SIM_MS) << rng_below(&r, 7);
+	if (s->small.on) {
+		actions = SMALL_LENGTH;
+		spread = SMALL_SPREAD_NS;
+	}
 	for (unsigned i = 0; i < actions && !s->failed; i++)
 		act(s, spread);
 	if (!s->failed && s->liar != NULL)
@@ -567,6 +594,56 @@ struct totals {
 	uint64_t hash; /* of the last one */
 	uint64_t all;  /* of all of them */
 };
+
+/* ---- everything that is small ---- */
+
+/* One history. *effects: how many there were. */
+static bool
+small_one(unsigned code, bool power, uint64_t crash_at, uint64_t *effects)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	bool good;
+
+	if (s == NULL)
+		abort();
+	s->seed = code + 1;
+	s->small = (struct small){.on = true, .power = power, .code = code, .crash_at = crash_at};
+	run(s, false);
+	*effects = s->small.effects;
+	good = !s->failed;
+	if (!good)
+		printf("small history %u, %s before effect %llu: %s\n", code,
+		       power ? "power cut" : "kill", (unsigned long long)crash_at, s->why);
+	ledger_free(s->ledger);
+	free(s);
+	return good;
+}
+
+/* Two machines, one path, four things that users do; and at every `step'-th moment of that one
+ * process is killed, or one machine loses its power. */
+static int
+small_all(uint64_t step, uint64_t seconds)
+{
+	uint64_t begun = clock_mono_ms(), n = 0, failed = 0, codes = 1, code;
+
+	for (unsigned i = 0; i < SMALL_LENGTH; i++)
+		codes *= SIM_SMALL_ACTS;
+	for (code = 0; code < codes && clock_mono_ms() - begun < seconds * 1000; code++)
+		for (unsigned power = 0; power < 2; power++) {
+			uint64_t effects = UINT64_MAX;
+
+			for (uint64_t at = 1 + code % step; at <= effects; at += step, n++) {
+				uint64_t had;
+
+				failed += !small_one((unsigned)code, power == 1, at, &had);
+				effects = had < effects ? had : effects;
+			}
+		}
+	printf("%llu of %llu small histories, crashed at %llu moments, %llu failed\n",
+	       (unsigned long long)code, (unsigned long long)codes, (unsigned long long)n,
+	       (unsigned long long)failed);
+	return failed > 0 ? 1 : 0;
+}
 
 /* ---- shrinking ---- */
 
@@ -686,14 +763,20 @@ one(uint64_t seed, bool verbose, struct totals *t)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
-		{"first", required_argument, NULL, 'f'}, {"seconds", required_argument, NULL, 't'},
-		{"twice", no_argument, NULL, '2'},       {"quiet", no_argument, NULL, 'q'},
-		{"stop", no_argument, NULL, '1'},        {"wild", no_argument, NULL, 'w'},
-		{"liar", no_argument, NULL, 'l'},        {"shrink", required_argument, NULL, 'k'},
-		{"clash", no_argument, NULL, 'c'},       {0}};
-	uint64_t n = 1000, first = 1, seed = 0, smaller = 0, seconds = UINT32_MAX,
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+						{"seeds", required_argument, NULL, 'n'},
+						{"first", required_argument, NULL, 'f'},
+						{"seconds", required_argument, NULL, 't'},
+						{"twice", no_argument, NULL, '2'},
+						{"quiet", no_argument, NULL, 'q'},
+						{"stop", no_argument, NULL, '1'},
+						{"wild", no_argument, NULL, 'w'},
+						{"liar", no_argument, NULL, 'l'},
+						{"shrink", required_argument, NULL, 'k'},
+						{"clash", no_argument, NULL, 'c'},
+						{"small", required_argument, NULL, 'm'},
+						{0}};
+	uint64_t n = 1000, first = 1, seed = 0, smaller = 0, small = 0, seconds = UINT32_MAX,
 		 begun = clock_mono_ms();
 	struct totals t = {0};
 	bool quiet = false, twice = false, stop = false;
@@ -720,12 +803,16 @@ main(int argc, char **argv)
 			t.liar = true;
 		else if (c == 'c')
 			t.wild = t.clash = true;
+		else if (c == 'm')
+			small = strtoull(optarg, NULL, 0);
 		else if (c == 'k')
 			smaller = strtoull(optarg, NULL, 0);
 		else
 			return 2;
 	}
 	signal(SIGABRT, on_abort);
+	if (small != 0)
+		return small_all(small, seconds);
 	if (smaller != 0)
 		return shrink(smaller, &t);
 	if (seed != 0)

@@ -62,6 +62,7 @@ struct host {
 	struct dotset said_have, said_acked; /* to anybody */
 	bool in_user;                        /* a user's action is under way */
 	bool expect_fatal;                   /* a failure was injected that ends a process */
+	bool power_due;                      /* the power is about to go */
 	bool lost_sync;       /* some sync failed: what is on the disk is anybody's guess */
 	char shown_path[512]; /* where the agent has put something just now */
 	struct inode *shown;
@@ -111,7 +112,13 @@ struct sim {
 	uint64_t hash, steps, events;
 	const bool *skip; /* of what happens, what is left out; NULL: nothing */
 	uint64_t nskip, happened;
-	bool tell;           /* what happens */
+	bool tell; /* what happens */
+	/* Of a small history: what is done, and before which effect of any process it ends. */
+	struct small {
+		bool on, power; /* power: the whole machine ends, without what was not durable */
+		unsigned code;
+		uint64_t crash_at, effects;
+	} small;
 	uint64_t next_token; /* every content that is ever written is another one */
 	char why[1024];
 };
@@ -147,6 +154,8 @@ void user_act(struct host *h, uint64_t what, struct rng *rng);
 /* At that path, where a program of ours is at work. */
 void user_meet(struct host *h, const char *path, struct rng *rng);
 void user_swap(struct host *h, struct rng *rng);
+#define USER_SMALL_KINDS 3
+void user_small(struct host *h, unsigned what, struct rng *rng); /* at one path */
 void user_close(struct host *h);  /* whatever is still open for writing */
 void user_forget(struct host *h); /* the same, by a power cut */
 void user_survey(struct host *h); /* whatever is in the tree now may be logged */

@@ -497,6 +497,19 @@ user_swap(struct host *h, struct rng *rng)
 }
 
 void
+user_small(struct host *h, unsigned what, struct rng *rng)
+{
+	h->in_user = true;
+	if (what == 0)
+		write_all(h, "a", rng);
+	else if (what == 1)
+		replace(h, "a", rng);
+	else
+		remove_one(h, "a");
+	h->in_user = false;
+}
+
+void
 user_meet(struct host *h, const char *path, struct rng *rng)
 {
 	if (h->root_gone || path[0] == '\0' || path_check(path, strlen(path)) < 0)
