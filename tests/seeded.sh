@@ -47,14 +47,15 @@ units() {
 
 # histories BUG [KIND]: after how many one fails that does not fail without the bug
 histories() {
-	local kind=${2:+"$2"} first=1 out seed end=$((SECONDS + seconds))
+	local first=1 out seed end=$((SECONDS + seconds))
+	local -a kind=(${2:+"$2"})
 
 	while ((first <= seeds && SECONDS < end)); do
-		out=$(MIMEO_SEEDED_BUG=$1 tests/sim $kind --first "$first" --stop \
+		out=$(MIMEO_SEEDED_BUG=$1 tests/sim "${kind[@]}" --first "$first" --stop \
 			--seeds "$((seeds - first + 1))" --seconds "$((end - SECONDS))" 2>&1 || true)
 		seed=$(sed -nE 's/^seed 0*([0-9]+) (failed|aborted).*/\1/p' <<<"$out" | head -1)
 		[[ -n $seed ]] || break
-		if MIMEO_SEEDED_BUG='' tests/sim $kind --quiet --seed "$seed" >/dev/null 2>&1; then
+		if MIMEO_SEEDED_BUG='' tests/sim "${kind[@]}" --quiet --seed "$seed" >/dev/null 2>&1; then
 			echo "$seed"
 			return
 		fi
