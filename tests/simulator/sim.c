@@ -685,7 +685,7 @@ still_fails(struct shrunk *k, bool tell)
 static void
 leave_out(struct shrunk *k, uint64_t size)
 {
-	bool *before = calloc(k->n, sizeof(*before));
+	bool *before = calloc(k->n + 1, sizeof(*before));
 
 	if (before == NULL)
 		abort();
