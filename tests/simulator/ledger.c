@@ -496,7 +496,7 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		read_record(l, h, &e.rec);
 	else if (e.type == ENTRY_KNOWN)
 		read_known(l, h, &e.rec);
-	else if (e.type == ENTRY_APPLIED)
+	else if (e.type == ENTRY_APPLIED && e.path != NULL)
 		read_applied(l, h, &e);
 	else if (e.type == ENTRY_COLLECTED)
 		read_collected(l, h, e.dot);
