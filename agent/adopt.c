@@ -6,7 +6,6 @@
 #include "agent/task.h"
 #include "conf/hash.h"
 #include "proto/path.h"
-#include "proto/seeded.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -140,7 +139,7 @@ verdict(struct commit_locked *j)
 	struct pathent *ent = r->task->ent;
 	struct irec *echo;
 
-	if (ent->intent != NULL || (!same_place(r) && !SEEDED(adopts_unseen))) {
+	if (ent->intent != NULL || !same_place(r)) {
 		task_finish(r, -EAGAIN, REASON_LOCAL);
 		return;
 	}

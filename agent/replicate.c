@@ -473,7 +473,7 @@ link_pump(struct link *l)
 		return;
 	tell_exchanged(l);
 	l->more = false;
-	complete = walk(l, &l->own, SEEDED(sent_before_durable) ? UINT64_MAX : x->durable, true);
+	complete = walk(l, &l->own, x->durable, true);
 	if (complete && l->others_ms == 0)
 		l->others_ms = x->n->now_ms + EXCHANGE_SHARE_MS;
 	complete = walk(l, &l->relay, relay, false) && complete;
@@ -653,7 +653,7 @@ link_got_record(struct link *l, const struct msg *m)
 		l->peer->inline_in += m->len;
 	if (vv_get(&x->frozen, dot.origin) != 0)
 		return;
-	if (!witness_saw(x->witness, &m->rec) && !SEEDED(equivocation_taken)) {
+	if (!witness_saw(x->witness, &m->rec)) {
 		freeze(x, l->peer->name, &m->rec);
 		return;
 	}

@@ -3,7 +3,8 @@
 # Histories of whole clusters in the simulator: those that found something once, and as many others
 # as a minute allows. Speaks TAP. `make sim SEEDS=N' runs more, tests/sim --seed S replays one.
 #
-# SEEDS and SECONDS_MAX set how many others, and for how long at most (1500; 60).
+# SEEDS and SECONDS_MAX set how many others, and for how long at most (1500; 60, and a third of that
+# for small ones); WILD_SEEDS how many wild ones and with a liar (0: see tests/README).
 
 set -euo pipefail
 : "${top_srcdir:?}" "${top_builddir:?}"
@@ -32,6 +33,11 @@ while read -r seed what; do
 	esac
 done <"$top_srcdir/tests/simulator/seeds"
 result 'other histories' "$sim" --seeds "${SEEDS:-1500}" --seconds "${SECONDS_MAX:-60}"
+if ((${WILD_SEEDS:-0} > 0)); then
+	result 'wild histories' "$sim" --wild --seeds "$WILD_SEEDS"
+	result 'with a liar' "$sim" --liar --seeds "$WILD_SEEDS"
+fi
+result 'small ones, crashed anywhere' "$sim" --small 400 --seconds "$((${SECONDS_MAX:-60} / 3))"
 result 'the same seed is the same history' "$sim" --twice --seeds 20
 echo "1..$n"
 exit "$failed"

@@ -34,7 +34,7 @@ still_there(const struct author *a, const struct found *f)
 	int r = tree_stat(a->tree, f->path, f->len, &now, NULL);
 
 	if (f->state.kind == KIND_ABSENT)
-		return r == -ENOENT;
+		return r == -ENOENT || r == -ELOOP; /* a symlink is on the way */
 	return r == 0 && sig_eq(&now, &f->sig);
 }
 
@@ -90,10 +90,10 @@ take_origin(struct author *a, const struct pathent *e, struct buf *batch)
 {
 	if (origin_good(a, e))
 		return;
-	if (a->origin != 0 && !SEEDED(origin_kept))
+	if (a->origin != 0)
 		a->next_origin = a->random(a->random_arg);
-	a->origin = a->next_origin;
-	a->seq = 0;
+	a->origin = SEEDED(origin_kept) ? a->store : a->next_origin;
+	a->seq = SEEDED(origin_kept) ? dotset_max(&a->index->have, a->origin) : 0;
 	wal_put(batch, &(struct entry){.type = ENTRY_ORIGIN,
 				       .num = a->origin,
 				       .num2 = a->store,

@@ -124,7 +124,8 @@ one_name(void *arg, const char *name, size_t name_len, uint8_t d_type)
 	return 0;
 }
 
-/* What the index shows below the directory and the tree has no more. */
+/* What the index shows below the directory and the tree has no more: with all that is below it, as
+ * is what lies below something that is no directory any more. */
 static void
 missing(struct scan *s, const struct pathent *dir)
 {
@@ -136,9 +137,10 @@ missing(struct scan *s, const struct pathent *dir)
 			continue;
 		r = tree_stat(s->o.tree, c->path, c->path_len, &sig, NULL);
 		doubt(s, r);
-		if (r != -ENOENT)
+		if (r == -ENOENT || r == -ELOOP)
+			mark(s, c->path, c->path_len);
+		else if (r < 0 || sig.kind == KIND_DIR)
 			continue;
-		mark(s, c->path, c->path_len);
 		missing(s, c);
 	}
 }

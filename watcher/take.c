@@ -162,7 +162,7 @@ stop_never(void *arg, const char *name, size_t len, uint8_t d_type)
 }
 
 /* Gone, and not merely unreadable: the directory is read to its end without error, and does not
- * list it. */
+ * list it; or what has its name now is no directory. */
 static int
 take_absent(struct take_batch *b, struct take_item *it)
 {
@@ -174,9 +174,12 @@ take_absent(struct take_batch *b, struct take_item *it)
 
 	memcpy(text, name, it->found.len - (size_t)(name - (const char *)it->found.path));
 	r = tree_stat(b->tree, it->found.path, parent, &dir, NULL);
-	if (r == 0 && dir.kind == KIND_DIR)
+	/* Its directory is gone too, or something else has its place, which its own look proves. */
+	if (r == -ELOOP || (r == 0 && dir.kind != KIND_DIR))
+		return 0;
+	if (r == 0)
 		r = tree_list(b->tree, it->found.path, parent, stop_never, text);
-	return r == -ENOENT ? 0 : r; /* its directory is gone too, or is none any more */
+	return r == -ENOENT ? 0 : r;
 }
 
 static int
@@ -186,7 +189,7 @@ take_one(struct take_batch *b, struct take_item *it, struct scratch *s)
 	int r = tree_stat(b->tree, it->found.path, it->found.len, &it->found.sig, &it->nlink);
 
 	*st = (struct record){.path = it->found.path, .path_len = (uint16_t)it->found.len};
-	if (r == -ENOENT) {
+	if (r == -ENOENT || r == -ELOOP) { /* a symlink on the way is followed by nobody */
 		it->found.sig = (struct sig){0};
 		return take_absent(b, it);
 	}

@@ -31,24 +31,37 @@ on_step(void *arg, struct proc *p, const char *what)
 	struct host *h = host_of(arg);
 	struct sim *s = h->sim;
 	unsigned odds = p->kind == PROC_AGENT ? s->faults.agent_kill : s->faults.watcher_kill;
+	struct rng mine;
 
 	if (what[0] == '!')
 		sim_fail(s, "%s: the %s %s", h->name, p->kind == PROC_AGENT ? "agent" : "watcher",
 			 what + 1);
+	if (s->small.on && ++s->small.effects == s->small.crash_at) {
+		p->dead = p->log.dead = true;
+		h->power_due = s->small.power;
+	}
 	if (s->calm)
 		return;
+	mine = (struct rng){s->rng.state ^ s->steps};
 	if (strcmp(what, "log") == 0) /* there are so many of them */
 		odds *= 8;
-	if (rng_once_in(&s->rng, odds)) {
-		sim_trace(s, "%s %s killed before %s", h->name,
+	if (rng_once_in(&s->rng, odds) && sim_happens(s)) {
+		sim_event(s, "%s %s killed before %s", h->name,
 			  p->kind == PROC_AGENT ? "agent" : "watcher", what);
 		p->dead = true;
 		p->log.dead = true;
-	} else if (!h->in_user && s->races < RACES_MAX && rng_once_in(&s->rng, s->faults.race)) {
+	} else if (s->clash && !h->in_user && s->races < RACES_MAX && strcmp(what, "log") != 0 &&
+		   rng_once_in(&s->wild_rng, s->faults.race / 4) && sim_happens(s)) {
 		s->races++;
-		sim_trace(s, "%s user is faster than %s of the %s", h->name, what,
+		sim_event(s, "%s user meets the %s at %s: %s", h->name,
+			  p->kind == PROC_AGENT ? "agent" : "watcher", p->at, what);
+		user_meet(h, p->at, &mine);
+	} else if (!h->in_user && s->races < RACES_MAX && rng_once_in(&s->rng, s->faults.race) &&
+		   sim_happens(s)) {
+		s->races++;
+		sim_event(s, "%s user is faster than %s of the %s", h->name, what,
 			  p->kind == PROC_AGENT ? "agent" : "watcher");
-		user_act(h, rng_next(&s->user_rng), &s->user_rng);
+		user_act(h, rng_next(&mine), &mine);
 	}
 }
 
@@ -100,6 +113,7 @@ on_moved(void *arg, const void *path, size_t len)
 
 	snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)path);
 	ledger_moved(h->sim->ledger, h, text);
+	h->shown = NULL;
 }
 
 static void
@@ -411,7 +425,7 @@ host_stop(struct host *h)
 void
 host_power_cut(struct host *h)
 {
-	sim_trace(h->sim, "%s power cut", h->name);
+	sim_event(h->sim, "%s power cut", h->name);
 	host_stop(h);
 	user_forget(h);
 	disk_power_cut(h->disk);
@@ -530,6 +544,12 @@ bool
 host_step(struct host *h)
 {
 	bool first = rng_below(&h->sim->rng, 2) == 0;
+
+	if (h->power_due) {
+		h->power_due = false;
+		host_power_cut(h);
+		return true;
+	}
 
 	return first ? agent_step(h) || watcher_step(h) : watcher_step(h) || agent_step(h);
 }

@@ -13,6 +13,7 @@
 #include "proto/path.h"
 #include "tests/simulator/sim.h"
 
+#define COLLECTED_DEPTH_MAX 4
 #define APPENDS_MAX 64 /* remembered for each WAL */
 
 struct content {
@@ -246,6 +247,13 @@ ledger_accepted(struct ledger *l, const struct host *h)
 		l->places[i].spot[h->index].has_old = false;
 }
 
+void
+ledger_sent(struct ledger *l, const struct host *h, struct dot dot)
+{
+	if (find(l, dot) == NULL && l->s->liar == NULL)
+		sim_fail(l->s, "%s: a record leaves before it is durable", h->name);
+}
+
 /* ---- what the agent does to the tree ---- */
 
 static const struct record *
@@ -466,6 +474,23 @@ read_applied(struct ledger *l, struct host *h, const struct entry *e)
 		claim(l, h, e->path, e->path_len, NULL, true);
 }
 
+/* A delete may be forgotten when every member has applied it. */
+static void
+read_collected(struct ledger *l, struct host *h, struct dot dot)
+{
+	const struct sim *s = l->s;
+
+	for (unsigned k = 0; k < s->n; k++) {
+		const struct host *o = s->host[k];
+		const struct dotset *acked =
+			o->node != NULL ? &o->node->index->acked : &o->said_acked;
+
+		if (!s->expels && s->liar == NULL && !s->restored && !dotset_has(acked, dot))
+			sim_fail(l->s, "%s: forgets a delete that %s has not applied", h->name,
+				 o->name);
+	}
+}
+
 static void
 read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 {
@@ -483,8 +508,10 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		read_known(l, h, &e.rec);
 	else if (e.type == ENTRY_KEPT)
 		read_kept(l, h, e.dot);
-	else if (e.type == ENTRY_APPLIED)
+	else if (e.type == ENTRY_APPLIED && e.path != NULL)
 		read_applied(l, h, &e);
+	else if (e.type == ENTRY_COLLECTED)
+		read_collected(l, h, e.dot);
 	entry_clear(&e);
 }
 
@@ -511,21 +538,29 @@ ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number
 
 /* ---- acknowledgements ---- */
 
+/* Was it collected, or what superseded it, or what superseded that? */
+static bool
+collected(const struct ledger *l, const struct index *x, const struct record *r, unsigned depth)
+{
+	if (dotset_has(&x->floor, r->dot))
+		return true;
+	for (size_t i = 0; i < l->nlogged && depth > 0; i++) {
+		const struct record *k = l->logged[i].r;
+
+		if (same_path(k, r) && record_covers(k, r->dot) && collected(l, x, k, depth - 1))
+			return true;
+	}
+	return false;
+}
+
 /* Is that record dealt with here: applied, superseded by something that is, or collected? */
 static bool
 dealt_with(const struct ledger *l, const struct index *x, const struct record *r)
 {
 	const struct pathent *e = index_find(x, r->path, r->path_len);
 
-	if ((e != NULL && vv_covers(&e->actx, r->dot)) || dotset_has(&x->floor, r->dot))
-		return true;
-	for (size_t i = 0; i < l->nlogged; i++) {
-		const struct record *k = l->logged[i].r;
-
-		if (same_path(k, r) && record_covers(k, r->dot) && dotset_has(&x->floor, k->dot))
-			return true;
-	}
-	return false;
+	return (e != NULL && vv_covers(&e->actx, r->dot)) ||
+	       collected(l, x, r, COLLECTED_DEPTH_MAX);
 }
 
 void

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/bytes.h"
+#include "proto/msg.h"
 #include "tests/simulator/sim.h"
 
 #define PIPE_BYTES_MAX (256u * 1024)
@@ -37,6 +39,7 @@ conn_free(struct sim *s, struct conn *c)
 	for (int d = 0; d < 2; d++) {
 		buf_free(&c->pipe[d]);
 		buf_free(&c->raw[d]);
+		buf_free(&c->said[d]);
 	}
 	free(c);
 }
@@ -44,7 +47,7 @@ conn_free(struct sim *s, struct conn *c)
 void
 net_cut(struct conn *c)
 {
-	sim_trace(c->host[0]->sim, "cut %s - %s", c->host[0]->name, c->host[1]->name);
+	sim_event(c->host[0]->sim, "cut %s - %s", c->host[0]->name, c->host[1]->name);
 	conn_free(c->host[0]->sim, c);
 }
 
@@ -143,6 +146,26 @@ dial_due(struct sim *s)
 
 /* ---- bytes ---- */
 
+/* Nothing leaves before it is durable: looks at the records that go out. */
+static void
+note_said(struct conn *c, int d, const uint8_t *bytes, size_t len)
+{
+	struct buf *b = &c->said[d];
+
+	buf_put(b, bytes, len);
+	while (b->len >= FRAME_HEADER_BYTES) {
+		size_t size = FRAME_HEADER_BYTES + bytes_get_u32(b->data);
+		const uint8_t *at = b->data + FRAME_HEADER_BYTES;
+
+		if (b->len < size)
+			return;
+		if (*at == MSG_RECORD)
+			ledger_sent(c->host[d]->sim->ledger, c->host[d],
+				    (struct dot){bytes_get_u64(at + 1), bytes_get_u64(at + 9)});
+		buf_consume(b, size);
+	}
+}
+
 /* Some of what the session has for the peer goes into the pipe. */
 static bool
 pump(struct conn *c, int d)
@@ -163,6 +186,7 @@ pump(struct conn *c, int d)
 		len = PIPE_BYTES_MAX;
 	if (c->pipe[d].len == 0)
 		c->at_ns[d] = s->now_ns + rng_delay(&s->rng, s->faults.latency_ns);
+	note_said(c, d, bytes, len);
 	if (h == s->liar)
 		lie_put(c, d, bytes, len);
 	else
@@ -235,7 +259,7 @@ conn_step(struct sim *s, struct conn *c)
 		return true;
 	}
 	if (!s->calm && (s->parted[c->host[0]->index][c->host[1]->index] ||
-			 rng_once_in(&s->rng, s->faults.cut_link))) {
+			 (rng_once_in(&s->rng, s->faults.cut_link) && sim_happens(s)))) {
 		net_cut(c);
 		return true;
 	}

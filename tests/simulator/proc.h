@@ -60,6 +60,7 @@ struct proc {
 	uint64_t poke_ns; /* when it hears that the WAL grew; UINT64_MAX: no news */
 	bool stirred;     /* something happened: a turn is due */
 	uint64_t slow_ns; /* how long a job may take */
+	char at[512];     /* the path that it is at work on */
 	void *arg;
 	/* Between any two of its effects. Kills it, or lets somebody else be faster. */
 	void (*step)(void *arg, struct proc *p, const char *what);

@@ -17,6 +17,9 @@
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
 #define QUIET_LOOKS 10        /* 20 ms apart */
+#define SMALL_LENGTH 4
+#define SMALL_SPREAD_NS (60 * SIM_MS)
+#define SIM_SMALL_ACTS (2 * USER_SMALL_KINDS)
 #define BEAR_NS (20 * SIM_S)
 #define HEAL_NS (500 * SIM_MS)
 #define STEPS_MAX 3000000
@@ -44,6 +47,29 @@ sim_trace(struct sim *s, const char *fmt, ...)
 	mix(s, line);
 	if (s->verbose)
 		printf("%10.6f %s\n", (double)s->now_ns / 1e9, line);
+}
+
+/* The same, of what makes the history what it is. */
+void
+sim_event(struct sim *s, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	sim_trace(s, "%s", line);
+	if (s->tell && !s->calm)
+		printf("%10.6f %s\n", (double)s->now_ns / 1e9, line);
+}
+
+bool
+sim_happens(struct sim *s)
+{
+	uint64_t n = s->happened++;
+
+	return s->skip == NULL || (n < s->nskip && !s->skip[n]);
 }
 
 void
@@ -331,6 +357,17 @@ draw_faults(struct sim *s, struct rng *r)
 	f->grain_ns = grains[rng_below(r, 4)];
 }
 
+/* Two machines, and nothing goes wrong but what is to. */
+static void
+draw_small(struct sim *s)
+{
+	s->n = 2;
+	s->faults = (struct faults){.events_max = 16384,
+				    .slow_ns = 4 * SIM_MS,
+				    .latency_ns = 4 * SIM_MS,
+				    .grain_ns = 1};
+}
+
 static void
 draw_wild(struct sim *s)
 {
@@ -343,7 +380,7 @@ draw_wild(struct sim *s)
 	if (rng_below(r, 2) == 0)
 		f->tombstones_s = 1 + (unsigned)rng_below(r, 20);
 	if (rng_below(r, 2) == 0)
-		f->deletes_max = 2 + (unsigned)rng_below(r, 3);
+		f->deletes_max = 1 + (unsigned)rng_below(r, 3);
 }
 
 /* Sooner or later some sync fails: whoever finds out ends, and is started again. */
@@ -357,7 +394,7 @@ lose_sync(struct host *h, struct rng *r)
 		h->disk->fsync_fails = n;
 	else
 		h->wal->fsync_fails = n;
-	sim_trace(h->sim, "%s a sync will fail", h->name);
+	sim_event(h->sim, "%s a sync will fail", h->name);
 }
 
 static void
@@ -367,7 +404,7 @@ fill_disk(struct host *h, struct rng *r)
 
 	h->disk->free_bytes = full ? rng_below(r, 100000) : 1u << 30;
 	h->wal->free_bytes = full && rng_below(r, 2) == 0 ? rng_below(r, 400) : UINT64_MAX;
-	sim_trace(h->sim, "%s has room for %llu bytes", h->name,
+	sim_event(h->sim, "%s has room for %llu bytes", h->name,
 		  (unsigned long long)h->disk->free_bytes);
 }
 
@@ -377,7 +414,7 @@ set_clock(struct host *h, struct rng *r)
 	int64_t by = (int64_t)rng_below(r, 2 * SIM_S << rng_below(r, 28));
 
 	h->wall_offset_ns += rng_below(r, 2) == 0 ? by : -by;
-	sim_trace(h->sim, "%s clock is off by %lld s", h->name,
+	sim_event(h->sim, "%s clock is off by %lld s", h->name,
 		  (long long)(h->wall_offset_ns / (int64_t)SIM_S));
 }
 
@@ -404,13 +441,24 @@ act(struct sim *s, uint64_t spread_ns)
 {
 	uint64_t until = s->now_ns + rng_delay(&s->user_rng, spread_ns);
 	struct host *h = s->host[rng_below(&s->user_rng, s->n)];
+	/* What is left out changes nothing of what comes later. */
+	struct rng user = {rng_next(&s->user_rng)}, wild = {rng_next(&s->wild_rng)};
 
 	while (s->now_ns < until && s->steps < STEPS_MAX && !s->failed)
 		step(s, until);
-	if (rng_once_in(&s->wild_rng, s->faults.wild))
-		wild_act(h, rng_next(&s->wild_rng), &s->wild_rng);
-	else if (!go_wrong(h, &s->user_rng) && !h->root_gone)
-		user_act(h, rng_next(&s->user_rng), &s->user_rng);
+	if (s->small.on) {
+		unsigned what = s->small.code;
+
+		s->small.code /= SIM_SMALL_ACTS;
+		user_small(s->host[what % 2], what / 2 % USER_SMALL_KINDS, &user);
+		return;
+	}
+	if (!sim_happens(s))
+		return;
+	if (rng_once_in(&wild, s->faults.wild))
+		wild_act(h, rng_next(&wild), &wild);
+	else if (!go_wrong(h, &user) && !h->root_gone)
+		user_act(h, rng_next(&user), &user);
 }
 
 static void
@@ -501,6 +549,8 @@ run(struct sim *s, bool liar)
 	if (s->n > SIM_HOSTS_MAX)
 		s->n = SIM_HOSTS_MAX;
 	draw_faults(s, &r);
+	if (s->small.on)
+		draw_small(s);
 	s->wild_rng.state = s->seed * 2 + 3;
 	draw_wild(s);
 	s->ledger = ledger_new(s);
@@ -514,6 +564,10 @@ run(struct sim *s, bool liar)
 	set_time(s, s->now_ns);
 	actions = 5 + (unsigned)rng_below(&r, 40);
 	spread = (50 * SIM_MS) << rng_below(&r, 7);
+	if (s->small.on) {
+		actions = SMALL_LENGTH;
+		spread = SMALL_SPREAD_NS;
+	}
 	for (unsigned i = 0; i < actions && !s->failed; i++)
 		act(s, spread);
 	if (!s->failed && s->liar != NULL)
@@ -535,11 +589,145 @@ run(struct sim *s, bool liar)
 }
 
 struct totals {
-	bool wild, liar; /* what kind of histories */
+	bool wild, clash, liar; /* what kind of histories */
 	uint64_t seeds, failed, steps, events, records;
 	uint64_t hash; /* of the last one */
 	uint64_t all;  /* of all of them */
 };
+
+/* ---- everything that is small ---- */
+
+/* One history. *effects: how many there were. */
+static bool
+small_one(unsigned code, bool power, uint64_t crash_at, uint64_t *effects)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	bool good;
+
+	if (s == NULL)
+		abort();
+	s->seed = code + 1;
+	s->small = (struct small){.on = true, .power = power, .code = code, .crash_at = crash_at};
+	run(s, false);
+	*effects = s->small.effects;
+	good = !s->failed;
+	if (!good)
+		printf("small history %u, %s before effect %llu: %s\n", code,
+		       power ? "power cut" : "kill", (unsigned long long)crash_at, s->why);
+	ledger_free(s->ledger);
+	free(s);
+	return good;
+}
+
+/* Two machines, one path, four things that users do; and at every `step'-th moment of that one
+ * process is killed, or one machine loses its power. */
+static int
+small_all(uint64_t step, uint64_t seconds)
+{
+	uint64_t begun = clock_mono_ms(), n = 0, failed = 0, codes = 1, code;
+
+	for (unsigned i = 0; i < SMALL_LENGTH; i++)
+		codes *= SIM_SMALL_ACTS;
+	for (code = 0; code < codes && clock_mono_ms() - begun < seconds * 1000; code++)
+		for (unsigned power = 0; power < 2; power++) {
+			uint64_t effects = UINT64_MAX;
+
+			for (uint64_t at = 1 + code % step; at <= effects; at += step, n++) {
+				uint64_t had;
+
+				failed += !small_one((unsigned)code, power == 1, at, &had);
+				effects = had < effects ? had : effects;
+			}
+		}
+	printf("%llu of %llu small histories, crashed at %llu moments, %llu failed\n",
+	       (unsigned long long)code, (unsigned long long)codes, (unsigned long long)n,
+	       (unsigned long long)failed);
+	return failed > 0 ? 1 : 0;
+}
+
+/* ---- shrinking ---- */
+
+struct shrunk {
+	const struct totals *kind;
+	uint64_t seed;
+	bool *skip;
+	uint64_t n, runs;
+};
+
+/* Does the history fail without what is to be skipped? */
+static bool
+still_fails(struct shrunk *k, bool tell)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	bool failed;
+
+	if (s == NULL)
+		abort();
+	s->seed = k->seed;
+	s->wild = k->kind->wild;
+	s->clash = k->kind->clash;
+	s->skip = k->skip;
+	s->nskip = k->n;
+	s->tell = tell;
+	run(s, k->kind->liar);
+	failed = s->failed;
+	if (tell)
+		printf("then: %s\n", s->why);
+	if (k->n == 0)
+		k->n = s->happened;
+	k->runs++;
+	ledger_free(s->ledger);
+	free(s);
+	return failed;
+}
+
+/* Leaves out as much as can be left out, in pieces of that size. */
+static void
+leave_out(struct shrunk *k, uint64_t size)
+{
+	bool *before = calloc(k->n + 1, sizeof(*before));
+
+	if (before == NULL)
+		abort();
+	for (uint64_t at = 0; at < k->n; at += size) {
+		uint64_t end = at + size < k->n ? at + size : k->n;
+		bool more = false;
+
+		memcpy(before, k->skip, k->n * sizeof(*before));
+		for (uint64_t i = at; i < end; i++) {
+			more = more || !k->skip[i];
+			k->skip[i] = true;
+		}
+		if (more && !still_fails(k, false))
+			memcpy(k->skip, before, k->n * sizeof(*before));
+	}
+	free(before);
+}
+
+static int
+shrink(uint64_t seed, const struct totals *kind)
+{
+	struct shrunk k = {.kind = kind, .seed = seed};
+	uint64_t left = 0;
+
+	if (!still_fails(&k, false)) {
+		printf("seed %llu does not fail\n", (unsigned long long)seed);
+		return 1;
+	}
+	k.skip = calloc(k.n + 1, sizeof(*k.skip));
+	if (k.skip == NULL)
+		abort();
+	for (uint64_t size = k.n; size > 0; size /= 2)
+		leave_out(&k, size);
+	leave_out(&k, 1);
+	for (uint64_t i = 0; i < k.n; i++)
+		left += !k.skip[i];
+	printf("%llu of %llu events are left, after %llu histories:\n", (unsigned long long)left,
+	       (unsigned long long)k.n, (unsigned long long)k.runs);
+	(void)still_fails(&k, true);
+	free(k.skip);
+	return 0;
+}
 
 static bool
 one(uint64_t seed, bool verbose, struct totals *t)
@@ -551,6 +739,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 		abort();
 	s->seed = seed;
 	s->wild = t->wild;
+	s->clash = t->clash;
 	running = (sig_atomic_t)seed;
 	s->verbose = verbose;
 	run(s, t->liar);
@@ -574,13 +763,21 @@ one(uint64_t seed, bool verbose, struct totals *t)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
-		{"first", required_argument, NULL, 'f'}, {"seconds", required_argument, NULL, 't'},
-		{"twice", no_argument, NULL, '2'},       {"quiet", no_argument, NULL, 'q'},
-		{"stop", no_argument, NULL, '1'},        {"wild", no_argument, NULL, 'w'},
-		{"liar", no_argument, NULL, 'l'},        {0}};
-	uint64_t n = 1000, first = 1, seed = 0, seconds = UINT32_MAX, begun = clock_mono_ms();
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+						{"seeds", required_argument, NULL, 'n'},
+						{"first", required_argument, NULL, 'f'},
+						{"seconds", required_argument, NULL, 't'},
+						{"twice", no_argument, NULL, '2'},
+						{"quiet", no_argument, NULL, 'q'},
+						{"stop", no_argument, NULL, '1'},
+						{"wild", no_argument, NULL, 'w'},
+						{"liar", no_argument, NULL, 'l'},
+						{"shrink", required_argument, NULL, 'k'},
+						{"clash", no_argument, NULL, 'c'},
+						{"small", required_argument, NULL, 'm'},
+						{0}};
+	uint64_t n = 1000, first = 1, seed = 0, smaller = 0, small = 0, seconds = UINT32_MAX,
+		 begun = clock_mono_ms();
 	struct totals t = {0};
 	bool quiet = false, twice = false, stop = false;
 	int c;
@@ -604,10 +801,20 @@ main(int argc, char **argv)
 			t.wild = true;
 		else if (c == 'l')
 			t.liar = true;
+		else if (c == 'c')
+			t.wild = t.clash = true;
+		else if (c == 'm')
+			small = strtoull(optarg, NULL, 0);
+		else if (c == 'k')
+			smaller = strtoull(optarg, NULL, 0);
 		else
 			return 2;
 	}
 	signal(SIGABRT, on_abort);
+	if (small != 0)
+		return small_all(small, seconds);
+	if (smaller != 0)
+		return shrink(smaller, &t);
 	if (seed != 0)
 		return one(seed, !quiet, &t) ? 0 : 1;
 	for (uint64_t i = 0; i < n && clock_mono_ms() - begun < seconds * 1000; i++) {

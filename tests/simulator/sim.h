@@ -62,6 +62,7 @@ struct host {
 	struct dotset said_have, said_acked; /* to anybody */
 	bool in_user;                        /* a user's action is under way */
 	bool expect_fatal;                   /* a failure was injected that ends a process */
+	bool power_due;                      /* the power is about to go */
 	bool lost_sync;       /* some sync failed: what is on the disk is anybody's guess */
 	char shown_path[512]; /* where the agent has put something just now */
 	struct inode *shown;
@@ -77,7 +78,8 @@ struct conn {
 	struct host *host[2];
 	struct link *link[2];
 	struct buf pipe[2];
-	struct buf raw[2]; /* of a liar: a part of a frame */
+	struct buf raw[2];  /* of a liar: a part of a frame */
+	struct buf said[2]; /* the same, on its way to the referee */
 	uint64_t at_ns[2];
 	bool eof[2]; /* the sender of this direction is gone */
 	struct conn *next;
@@ -100,17 +102,31 @@ struct sim {
 	struct rng wild_rng, lie_rng;
 	struct host *liar;     /* one whose word cannot be trusted; NULL: none */
 	bool wild;             /* with what wild.c does */
+	bool clash;            /* and a name may be a file here and a directory there */
 	bool restored;         /* some WAL was replaced by an older one, or lost */
 	bool bereft;           /* and with it the last copy of something */
+	bool expels;           /* somebody was expelled, now or earlier */
 	struct host *expelled; /* by the others, which do not remember it */
 	bool calm;             /* nothing goes wrong any more */
 	bool verbose, failed;
 	uint64_t hash, steps, events;
+	const bool *skip; /* of what happens, what is left out; NULL: nothing */
+	uint64_t nskip, happened;
+	bool tell; /* what happens */
+	/* Of a small history: what is done, and before which effect of any process it ends. */
+	struct small {
+		bool on, power; /* power: the whole machine ends, without what was not durable */
+		unsigned code;
+		uint64_t crash_at, effects;
+	} small;
 	uint64_t next_token; /* every content that is ever written is another one */
 	char why[1024];
 };
 
 __attribute__((format(printf, 2, 3))) void sim_trace(struct sim *s, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) void sim_event(struct sim *s, const char *fmt, ...);
+/* Something would happen now. Does it? Not when a history is being shrunk, and goes on without. */
+bool sim_happens(struct sim *s);
 /* The first one counts. */
 __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *s, const char *fmt, ...);
 
@@ -135,6 +151,11 @@ void net_free(struct sim *s);
 /* user.c */
 #define USER_KINDS 12
 void user_act(struct host *h, uint64_t what, struct rng *rng);
+/* At that path, where a program of ours is at work. */
+void user_meet(struct host *h, const char *path, struct rng *rng);
+void user_swap(struct host *h, struct rng *rng);
+#define USER_SMALL_KINDS 3
+void user_small(struct host *h, unsigned what, struct rng *rng); /* at one path */
 void user_close(struct host *h);  /* whatever is still open for writing */
 void user_forget(struct host *h); /* the same, by a power cut */
 void user_survey(struct host *h); /* whatever is in the tree now may be logged */
@@ -172,6 +193,8 @@ bool ledger_claimed(struct ledger *l, const struct host *h, const char *path);
 void ledger_accepted(struct ledger *l, const struct host *h);
 /* Is nothing acknowledged here that is not applied? */
 void ledger_acks(struct ledger *l, const struct host *h);
+/* A record leaves. */
+void ledger_sent(struct ledger *l, const struct host *h, struct dot dot);
 /* The WAL became durable up to its end. */
 void ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number);
 /* A machine came back: does it still know what it had said? */

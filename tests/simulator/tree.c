@@ -30,6 +30,17 @@ gone(struct tree *t, const char *what)
 	return p->dead;
 }
 
+static void
+at_work(struct tree *t, const void *path, size_t len)
+{
+	struct proc *p = t->proc;
+
+	if (len >= sizeof(p->at))
+		len = 0;
+	memcpy(p->at, path, len);
+	p->at[len] = '\0';
+}
+
 /* Does a path lead up, or a link's target from there out of the root? Told by other means than the
  * product's own. */
 static bool
@@ -78,6 +89,7 @@ static int
 find(struct tree *t, const void *path, size_t len, struct inode **out)
 {
 	*out = NULL;
+	at_work(t, path, len);
 	if (gone(t, "look"))
 		return -EIO;
 	if (len > 0 && (path_check(path, len) < 0 || names_up(path, len)))
@@ -108,6 +120,7 @@ place(struct tree *t, const void *path, size_t len, struct place *p)
 	int r;
 
 	*p = (struct place){0};
+	at_work(t, path, len);
 	if (gone(t, "step"))
 		return -EIO;
 	if (path_check(path, len) < 0 || names_up(path, len))
@@ -316,8 +329,10 @@ int
 tree_sync_dir(struct tree *t, const void *path, size_t len)
 {
 	struct inode *i;
-	int r = find_kind(t, path, len, KIND_DIR, &i);
+	int r = find(t, path, len, &i);
 
+	if (r == -ELOOP || (r == 0 && i->kind != KIND_DIR)) /* it may lie anywhere now */
+		return disk_sync_all(t->disk);
 	return r < 0 ? r : disk_sync_dir(t->disk, i);
 }
 
@@ -601,8 +616,8 @@ tree_place(struct tree *t, const char *stage, const void *path, size_t len)
 	if (p.inode != NULL)
 		return -EEXIST;
 	disk_rename(t->disk, t->disk->stage, stage, strlen(stage), p.dir, p.name, p.len);
-	moved(t, path, len);
 	shown(t, i);
+	moved(t, path, len);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/path.h"
 #include "tests/simulator/sim.h"
 
 /* Few names collide more. */
@@ -372,68 +373,174 @@ user_act(struct host *h, uint64_t what, struct rng *rng)
 	switch (what % USER_KINDS) {
 	case 0:
 	case 1:
-		sim_trace(h->sim, "%s user writes %s", h->name, f);
+		sim_event(h->sim, "%s user writes %s", h->name, f);
 		write_all(h, f, rng);
 		break;
 	case 2:
-		sim_trace(h->sim, "%s user replaces %s", h->name, f);
+		sim_event(h->sim, "%s user replaces %s", h->name, f);
 		replace(h, f, rng);
 		break;
 	case 3:
-		sim_trace(h->sim, "%s user removes %s", h->name, f);
+		sim_event(h->sim, "%s user removes %s", h->name, f);
 		remove_one(h, f);
 		break;
 	case 4:
-		sim_trace(h->sim, "%s user renames %s to %s", h->name, f, g);
+		sim_event(h->sim, "%s user renames %s to %s", h->name, f, g);
 		rename_to(h, f, g);
 		break;
 	case 5:
-		sim_trace(h->sim, "%s user makes directory %s", h->name, d);
+		sim_event(h->sim, "%s user makes directory %s", h->name, d);
 		make_parents(h, d);
 		make_dir(h, d);
 		break;
 	case 6:
-		sim_trace(h->sim, "%s user removes directory %s", h->name, d);
+		sim_event(h->sim, "%s user removes directory %s", h->name, d);
 		remove_one(h, d);
 		break;
 	case 7:
-		sim_trace(h->sim, "%s user renames directory %s to %s", h->name, d, e);
+		sim_event(h->sim, "%s user renames directory %s to %s", h->name, d, e);
 		rename_to(h, d, e);
 		break;
 	case 8:
-		sim_trace(h->sim, "%s user writes slowly to %s", h->name, f);
+		sim_event(h->sim, "%s user writes slowly to %s", h->name, f);
 		write_slowly(h, f, rng);
 		break;
 	case 9:
-		sim_trace(h->sim, "%s user closes", h->name);
+		sim_event(h->sim, "%s user closes", h->name);
 		user_close(h);
 		break;
 	case 10:
-		sim_trace(h->sim, "%s user copies %s to %s", h->name, f, g);
+		sim_event(h->sim, "%s user copies %s to %s", h->name, f, g);
 		copy(h, f, g);
 		break;
 	default:
 		switch (rng_below(rng, 5)) {
 		case 0:
-			sim_trace(h->sim, "%s user changes the mode of %s", h->name, f);
+			sim_event(h->sim, "%s user changes the mode of %s", h->name, f);
 			change_mode(h, f, rng);
 			break;
 		case 1:
-			sim_trace(h->sim, "%s user changes the mode of %s", h->name, d);
+			sim_event(h->sim, "%s user changes the mode of %s", h->name, d);
 			change_mode(h, d, rng);
 			break;
 		case 2:
-			sim_trace(h->sim, "%s user touches %s", h->name, f);
+			sim_event(h->sim, "%s user touches %s", h->name, f);
 			change_time(h, f);
 			break;
 		case 3:
-			sim_trace(h->sim, "%s user links %s", h->name, f);
+			sim_event(h->sim, "%s user links %s", h->name, f);
 			make_link(h, f, "c");
 			break;
 		default:
-			sim_trace(h->sim, "%s user removes the tree %s", h->name, d);
+			sim_event(h->sim, "%s user removes the tree %s", h->name, d);
 			remove_tree(h, d);
 		}
+	}
+	h->in_user = false;
+}
+
+/* Other bytes, as many as there were; with `hide` also the old time. */
+static void
+rewrite(struct host *h, const char *path, bool hide)
+{
+	struct inode *i = at(h, path);
+	char head[32];
+	int64_t mtime_ns;
+	size_t len;
+
+	if (i == NULL || i->kind != KIND_FILE || i->writers > 0 || i->data.len == 0)
+		return;
+	mtime_ns = i->mtime_ns;
+	snprintf(head, sizeof(head), "%llu.%s", (unsigned long long)++h->sim->next_token, h->name);
+	len = strlen(head) < i->data.len ? strlen(head) : i->data.len;
+	i->writers++;
+	disk_write(h->disk, i, 0, head, len);
+	if (hide) {
+		i->mtime_ns = mtime_ns;
+		disk_touched(h->disk, i, true);
+	}
+	disk_closed_write(h->disk, i);
+	touch(h, path);
+}
+
+/* Something else takes a directory's place: a link to where it is now, or a file. */
+static void
+swap_kind(struct host *h, const char *d, const char *to, struct rng *rng)
+{
+	struct inode *i = at(h, d);
+
+	if (i == NULL || i->kind != KIND_DIR)
+		return;
+	if (rng_below(rng, 2) == 0)
+		rename_to(h, d, to);
+	else
+		remove_tree(h, d);
+	if (at(h, d) != NULL)
+		return;
+	if (rng_below(rng, 2) == 0)
+		make_link(h, d, "c");
+	else
+		write_all(h, d, rng);
+}
+
+void
+user_swap(struct host *h, struct rng *rng)
+{
+	const char *d = dirs[rng_below(rng, COUNT(dirs))], *e = dirs[rng_below(rng, COUNT(dirs))];
+
+	if (h->root_gone)
+		return;
+	sim_event(h->sim, "%s user puts something else in place of %s", h->name, d);
+	h->in_user = true;
+	swap_kind(h, d, e, rng);
+	h->in_user = false;
+}
+
+void
+user_small(struct host *h, unsigned what, struct rng *rng)
+{
+	h->in_user = true;
+	if (what == 0)
+		write_all(h, "a", rng);
+	else if (what == 1)
+		replace(h, "a", rng);
+	else
+		remove_one(h, "a");
+	h->in_user = false;
+}
+
+void
+user_meet(struct host *h, const char *path, struct rng *rng)
+{
+	if (h->root_gone || path[0] == '\0' || path_check(path, strlen(path)) < 0)
+		return;
+	h->in_user = true;
+	h->sim->events++;
+	if (!h->sim->clash && at(h, path) != NULL && at(h, path)->kind == KIND_DIR)
+		path = files[rng_below(rng, COUNT(files))];
+	switch (rng_below(rng, 7)) {
+	case 0:
+		write_all(h, path, rng);
+		break;
+	case 1:
+		replace(h, path, rng);
+		break;
+	case 2:
+		remove_one(h, path);
+		break;
+	case 3:
+		rename_to(h, path, files[rng_below(rng, COUNT(files))]);
+		break;
+	case 4:
+		write_slowly(h, path, rng);
+		break;
+	case 5:
+		rewrite(h, path, false);
+		break;
+	default:
+		/* In one tick of a coarse clock nobody could tell. */
+		rewrite(h, path, h->disk->grain_ns == 1);
+		rename_to(h, path, files[rng_below(rng, COUNT(files))]);
 	}
 	h->in_user = false;
 }

@@ -10,6 +10,7 @@
 #include "agent/apply.h"
 #include "agent/brake.h"
 #include "agent/commit.h"
+#include "proto/bytes.h"
 #include "proto/member.h"
 #include "tests/simulator/sim.h"
 
@@ -235,7 +236,7 @@ part(struct sim *s, struct rng *rng)
 	for (unsigned i = 0; i < s->n; i++)
 		for (unsigned k = 0; k < s->n; k++)
 			s->parted[i][k] = side[i] != side[k];
-	sim_trace(s, "the network parts");
+	sim_event(s, "the network parts");
 }
 
 /* But who was expelled stays so. */
@@ -251,7 +252,7 @@ unpart(struct sim *s)
 					  (i == s->expelled->index || k == s->expelled->index);
 		}
 	if (was)
-		sim_trace(s, "the network is whole");
+		sim_event(s, "the network is whole");
 }
 
 static void
@@ -263,7 +264,7 @@ unmount(struct host *h)
 	h->hidden_root = h->disk->root;
 	h->disk->root = disk_mount_point(h->disk);
 	h->root_gone = true;
-	sim_trace(h->sim, "%s the root is not mounted", h->name);
+	sim_event(h->sim, "%s the root is not mounted", h->name);
 }
 
 static void
@@ -273,7 +274,7 @@ mount(struct host *h)
 	h->disk->root = h->hidden_root;
 	h->hidden_root = NULL;
 	h->root_gone = false;
-	sim_trace(h->sim, "%s the root is mounted", h->name);
+	sim_event(h->sim, "%s the root is mounted", h->name);
 }
 
 /* The tree alone: then its files are old, and nothing else is. */
@@ -286,7 +287,7 @@ old_tree(struct host *h)
 	struct inode *i;
 
 	host_stop(h);
-	sim_trace(h->sim, "%s the tree is restored from a copy", h->name);
+	sim_event(h->sim, "%s the tree is restored from a copy", h->name);
 	for (const struct copied *c = h->image->first; c != NULL; c = c->next)
 		if (c->kind == KIND_FILE && n < OLD_FILES_MAX && scanned &&
 		    disk_find(h->disk, c->path, strlen(c->path), &i) == 0 &&
@@ -298,19 +299,43 @@ old_tree(struct host *h)
 			ledger_old(h->sim->ledger, h, back[k]->path, i);
 }
 
+/* What the tree shows is nobody's news. */
+static void
+all_stale(struct host *h, const struct inode *dir, const char *path)
+{
+	for (const struct dent *e = dir->dent; e != NULL; e = e->next) {
+		char sub[512];
+
+		if (e->live == NULL)
+			continue;
+		snprintf(sub, sizeof(sub), "%.250s%s%.*s", path, path[0] != '\0' ? "/" : "",
+			 (int)e->len, e->name);
+		if (e->live->kind == KIND_DIR)
+			all_stale(h, e->live, sub);
+		else if (e->live->kind == KIND_FILE)
+			ledger_stale(h->sim->ledger, h, sub, e->live);
+	}
+}
+
 static void
 old_wal(struct host *h)
 {
+	struct tree_log here = {.store = h->noted.store,
+				.generation = bytes_get_u64(h->image->wal.data + 24),
+				.size = h->image->wal.len};
+
 	host_stop(h);
-	sim_trace(h->sim, "%s the WAL is restored from a copy", h->name);
+	sim_event(h->sim, "%s the WAL is restored from a copy", h->name);
 	restore_wal(h, &h->image->wal);
+	if (h->sim->faults.jump == 0 && tree_log_newer(&h->noted, &here))
+		all_stale(h, h->disk->root, "");
 }
 
 static void
 old_both(struct host *h)
 {
 	host_stop(h);
-	sim_trace(h->sim, "%s tree and WAL are restored from a copy", h->name);
+	sim_event(h->sim, "%s tree and WAL are restored from a copy", h->name);
 	restore_tree(h, h->image);
 	restore_wal(h, &h->image->wal);
 	h->noted = h->image->noted;
@@ -321,7 +346,7 @@ static void
 reinstall(struct host *h, const struct image *im)
 {
 	host_stop(h);
-	sim_trace(h->sim, "%s is installed anew, with old files", h->name);
+	sim_event(h->sim, "%s is installed anew, with old files", h->name);
 	clear_tree(h->disk, h->disk->stage);
 	clear_tree(h->disk, h->disk->kept);
 	restore_tree(h, im);
@@ -347,7 +372,7 @@ become_clone(struct host *h, const struct host *of)
 	struct image *im = copy_of(of);
 
 	host_stop(h);
-	sim_trace(h->sim, "%s becomes a clone of %s", h->name, of->name);
+	sim_event(h->sim, "%s becomes a clone of %s", h->name, of->name);
 	restore_tree(h, im);
 	restore_wal(h, &im->wal);
 	ledger_cloned(h->sim->ledger, of, h);
@@ -408,8 +433,9 @@ expel(struct host *h)
 
 	if (s->expelled != NULL || s->n < 3 || !all_up(s))
 		return;
-	sim_trace(s, "%s is forgotten by the others", h->name);
+	sim_event(s, "%s is forgotten by the others", h->name);
 	s->expelled = h;
+	s->expels = true;
 	for (unsigned i = 0; i < s->n; i++) {
 		s->parted[i][h->index] = s->parted[h->index][i] = i != h->index;
 		if (s->host[i] != h)
@@ -424,7 +450,7 @@ readmit(struct sim *s)
 		return true;
 	if (!all_up(s))
 		return false;
-	sim_trace(s, "%s comes back", s->expelled->name);
+	sim_event(s, "%s comes back", s->expelled->name);
 	for (unsigned i = 0; i < s->n; i++)
 		put_member(s->host[i], s->expelled, false);
 	s->expelled = NULL;
@@ -480,7 +506,7 @@ accept_held(struct host *h)
 	if (dotset_empty(&n->index->held) &&
 	    (h->core == NULL || h->watcher.dead || core_stats(h->core).held == 0))
 		return;
-	sim_trace(h->sim, "%s what is held is accepted", h->name);
+	sim_event(h->sim, "%s what is held is accepted", h->name);
 	commit_put(n->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
 	commit_put(n->commit, &(struct entry){.type = ENTRY_HELD});
 	brake_accept(n->brake);
@@ -496,7 +522,7 @@ copy_taken(struct host *h)
 		return;
 	image_free(h->image);
 	h->image = copy_of(h);
-	sim_trace(h->sim, "%s a copy of tree and WAL is made", h->name);
+	sim_event(h->sim, "%s a copy of tree and WAL is made", h->name);
 }
 
 /* Many files in one go, while the watcher is slow to listen. */
@@ -535,7 +561,7 @@ pass_time(struct sim *s, struct rng *rng)
 
 	for (unsigned i = 0; i < s->n; i++)
 		s->host[i]->wall_offset_ns += by;
-	sim_trace(s, "%lld s pass", (long long)(by / (int64_t)SIM_S));
+	sim_event(s, "%lld s pass", (long long)(by / (int64_t)SIM_S));
 }
 
 void
@@ -578,8 +604,11 @@ wild_act(struct host *h, uint64_t what, struct rng *rng)
 			burst(h, rng);
 		break;
 	case 8:
-	case 9:
 		copy_taken(h);
+		break;
+	case 9:
+		if (h->sim->clash)
+			user_swap(h, rng);
 		break;
 	default:
 		if (!h->root_gone)
