@@ -468,11 +468,11 @@ link_pump(struct link *l)
 
 	if (!session_has_room(l->s) || l->peer == NULL)
 		return;
+	l->more = false;
 	send_ack(l);
 	if (!l->seen_all)
 		return;
 	tell_exchanged(l);
-	l->more = false;
 	complete = walk(l, &l->own, x->durable, true);
 	if (complete && l->others_ms == 0)
 		l->others_ms = x->n->now_ms + EXCHANGE_SHARE_MS;
