@@ -252,7 +252,7 @@ cmd_verify(struct command *c)
 	free(v.chunk);
 	if (code == 0)
 		code = ask_to_check(c, &v);
-	if (c->json)
+	if (c->json && (code == 0 || v.wrong > 0))
 		puts(v.wrong == 0 ? "[]" : "]");
 	else if (code == 0)
 		printf("%llu files, %llu different\n", v.files, v.wrong);
