@@ -234,7 +234,7 @@ cmd_verify(struct command *c)
 		code = verify_peers(c, &v, rehash);
 	hash_free(v.hash);
 	free(v.chunk);
-	if (code == 0 || v.json)
+	if (code == 0 || (v.json && v.wrong + v.apart > 0))
 		conclude(&v, peers);
 	return code != 0 ? code : v.wrong + v.apart > 0 ? CONTROL_FAILED : CONTROL_OK;
 }
