@@ -349,8 +349,7 @@ callbacks(void)
 	ok(t.settled == 2 && index_todo_first(x) == NULL, "the file is there: settled");
 	fold_origin(x, 9, "self");
 	fold_own(x, &own);
-	ok(t.own == 1 && x->hlc == 7,
-	   "an own record is told as own, and its time is kept");
+	ok(t.own == 1 && x->hlc == 7, "an own record is told as own, and its time is kept");
 	fold_num(x, ENTRY_BARRIER, 5);
 	ok(t.barriers == 1 && t.number == 5 && x->barrier == 5, "a barrier is told");
 	fold_num(x, ENTRY_ANSWER, 5);
