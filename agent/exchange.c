@@ -255,7 +255,8 @@ peer_unlinked(struct link *l, const char *why)
 	p->link = NULL;
 	p->connected_ms = 0;
 	p->lost_ms = l->x->n->now_ms;
-	LOG(l->x->n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", p->name));
+	LOG(l->x->n->log, LOG_INFO, "peer.disconnected", "the session is over",
+	    log_s("peer", p->name), log_s("why", why));
 }
 
 void
@@ -522,12 +523,13 @@ over(struct link *l)
 		l->peer->link = NULL;
 		l->peer->connected_ms = 0;
 		l->peer->lost_ms = n->now_ms;
-		LOG(n->log, LOG_INFO, "peer.disconnected", why, log_s("peer", name));
+		LOG(n->log, LOG_INFO, "peer.disconnected", "the session is over",
+		    log_s("peer", name), log_s("why", why));
 	}
 	if (code == CODE_DUPLICATE || code == CODE_SHUTDOWN)
 		return;
-	LOG(n->log, LOG_WARN, "peer.closed", why, log_s("peer", name),
-	    log_s("by", remote ? "peer" : "this node"));
+	LOG(n->log, LOG_WARN, "peer.closed", "a session was given up", log_s("peer", name),
+	    log_s("by", remote ? "peer" : "this node"), log_s("why", why));
 	errors_add(n->errors, n->wall_ms, name,
 		   code == CODE_IDENTITY  ? "identity"
 		   : code == CODE_TIMEOUT ? "timeout"

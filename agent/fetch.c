@@ -880,7 +880,7 @@ give_up_stalled(struct fetch *f)
 		if (a->link == NULL || a->ended ||
 		    f->n->now_ms - a->moved_ms < (a->delta ? 10 : 1) * STALL_MS)
 			continue;
-		LOG(f->n->log, LOG_WARN, "fetch.stalled",
+		LOG(f->n->log, LOG_INFO, "fetch.stalled",
 		    "nothing came for too long: asked elsewhere", log_s("peer", a->j->from),
 		    log_b("path", a->j->rec->path, a->j->rec->path_len));
 		give_up(a, NEXT_PEER);

@@ -605,7 +605,7 @@ watch_states(struct gossip *g)
 
 		if (s == p->state)
 			continue;
-		LOG(g->n->log, s == PEER_ALIVE ? LOG_INFO : LOG_WARN, "member.state",
+		LOG(g->n->log, s == PEER_DEAD ? LOG_WARN : LOG_INFO, "member.state",
 		    gossip_state_name(s), log_s("member", p->name),
 		    log_s("was", gossip_state_name(p->state)));
 		p->state = s;

@@ -137,7 +137,9 @@ dial_failed(struct dialler *d, const char *why, const char *reason)
 	struct node *n = d->tube->k->n;
 	struct peer *p = exchange_peer(n->exchange, d->name);
 
-	LOG(n->log, LOG_WARN, "peer.unreachable", why, log_s("peer", d->name));
+	/* Once until it is another reason, or it was connected. */
+	if (p == NULL || strcmp(p->last_error, why) != 0)
+		LOG(n->log, LOG_WARN, "peer.unreachable", why, log_s("peer", d->name));
 	errors_add(n->errors, n->wall_ms, d->name, reason, NULL, 0, why);
 	if (p != NULL)
 		snprintf(p->last_error, sizeof(p->last_error), "%s", why);
@@ -244,7 +246,7 @@ tube_broken(struct tube *t, int error)
 	if (error == EPIPE || error == ECONNRESET)
 		return;
 	t->broken = true;
-	LOG(t->k->n->log, LOG_WARN, "peer.socket", "the connection's socket failed",
+	LOG(t->k->n->log, LOG_INFO, "peer.socket", "the connection's socket failed",
 	    log_s("peer", t->name), log_s("path", t->k->path), log_err(error));
 }
 

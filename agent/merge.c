@@ -286,7 +286,7 @@ stored(struct commit_done *d)
 	if (p->floor)
 		put_removed(p);
 	else
-		LOG(p->m->n->log, LOG_WARN, "merge.union", "whole states were merged",
+		LOG(p->m->n->log, LOG_INFO, "merge.union", "whole states were merged",
 		    log_s("peer", p->peer));
 	pull_end(p, p->floor ? RETRY_MS : MERGE_LOOK_MS);
 }

@@ -155,6 +155,11 @@ note(void *arg, const char *event, const char *text)
 {
 	struct node *n = arg;
 
+	/* What was not finished when a process was killed was never said to be durable. */
+	if (strcmp(event, "wal.torn") == 0) {
+		LOG(n->log, LOG_INFO, "wal.torn", text);
+		return;
+	}
 	LOG(n->log, LOG_WARN, event, text);
 	errors_add(n->errors, n->wall_ms, "", "wal", NULL, 0, text);
 }

@@ -7,7 +7,7 @@ cd "${top_srcdir:-.}"
 count=0 failed=0
 
 # Each LOG call on a line of its own: "event levels fields...", the levels without LOG_. Calls whose event is a variable are
-# the WAL's notes and those of scout.c, which warn.
+# the WAL's notes (but for wal.torn, which has calls of its own) and those of scout.c, which warn.
 calls() {
 	find agent watcher -name '*.c' ! -path 'agent/cmd/*' -print0 | sort -z | xargs -0 cat | tr -s '\n\t' '  ' |
 		grep -oP '\bLOG\((?:[^;"]|"(?:[^"\\]|\\.)*")*;' | while read -r call; do
@@ -18,7 +18,7 @@ calls() {
 		echo "$event $levels $fields"
 	done
 	tr -s '\n\t' '  ' <agent/scout.c | grep -oE '\bcomplain\(s, "[a-z.]+"' | sed -E 's/.*"(.*)"/\1 warn, at name/'
-	tr -s '\n\t' '  ' <proto/wal.c | grep -oE '\bnote\(w, "[a-z.]+"' | sed -E 's/.*"(.*)"/\1 warn,/'
+	tr -s '\n\t' '  ' <proto/wal.c | grep -oE '\bnote\(w, "[a-z.]+"' | sed -E 's/.*"(.*)"/\1 warn,/' | sed '/^wal.torn /d'
 }
 
 # The rows of the document's tables in the same form; one event may have a row for each daemon.

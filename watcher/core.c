@@ -203,7 +203,10 @@ note(void *arg, const char *event, const char *text)
 {
 	struct core *c = arg;
 
-	LOG(c->o.log, LOG_WARN, event, text);
+	if (strcmp(event, "wal.torn") == 0)
+		LOG(c->o.log, LOG_INFO, "wal.torn", text);
+	else
+		LOG(c->o.log, LOG_WARN, event, text);
 }
 
 static void

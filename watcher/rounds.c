@@ -190,6 +190,14 @@ error_reason(int e)
 	}
 }
 
+/* Was it another reason at the last try, such as that it was open? Then this one was not said yet.
+ */
+static bool
+is_news(const struct dirty_name *n, const char *why)
+{
+	return n->tries == 0 || n->reason == NULL || strcmp(n->reason, why) != 0;
+}
+
 static void
 item_error(struct rounds *r, struct take_item *it)
 {
@@ -200,7 +208,7 @@ item_error(struct rounds *r, struct take_item *it)
 		dirty_done(r->o.dirty, n, r->now_ms, NULL, 0);
 		return;
 	}
-	if (!busy && n->tries == 0)
+	if (!busy && is_news(n, error_reason(it->error)))
 		LOG(r->o.log, LOG_WARN, "watch.unreadable", error_reason(it->error),
 		    log_b("path", n->path, n->len), log_err(it->error));
 	dirty_done(r->o.dirty, n, r->now_ms, error_reason(it->error),
@@ -377,8 +385,9 @@ item_decide(struct rounds *r, struct take_item *it)
 			   "the same as a version that the agent is about to take on",
 			   it->name->tries == 0 ? RETRY_ECHO_MS : RETRY_BUSY_MS);
 	} else if (v == AUTHOR_REFUSED) {
-		LOG(r->o.log, LOG_WARN, "watch.refused", why,
-		    log_b("path", it->found.path, it->found.len));
+		if (is_news(it->name, why))
+			LOG(r->o.log, LOG_WARN, "watch.refused", why,
+			    log_b("path", it->found.path, it->found.len));
 		dirty_done(r->o.dirty, it->name, r->now_ms, why, RETRY_ERROR_MS);
 	} else {
 		it->logged = true; /* if there is room for it */
