@@ -367,6 +367,16 @@ past_at(const struct past *p, size_t i)
 	return i < p->nplaces ? &p->place[i]->pub : NULL;
 }
 
+const struct record *
+past_version(const struct past *p, size_t i, size_t k)
+{
+	const struct version *v = i < p->nplaces ? p->place[i]->versions : NULL;
+
+	while (v != NULL && k-- > 0)
+		v = v->next;
+	return v != NULL ? v->r : NULL;
+}
+
 /* ctx: what the versions that stay supersede; seen: and themselves. */
 static int
 join_staying(const struct past *p, const struct place *place, struct vv *ctx, struct vv *seen)

@@ -53,6 +53,9 @@ struct past_path {
 /* NULL: no more. In no order. */
 const struct past_path *past_at(const struct past *p, size_t i);
 
+/* The k-th version that was gathered of the path, in no order; NULL: no more. Borrowed from p. */
+const struct record *past_version(const struct past *p, size_t i, size_t k);
+
 enum past_known {
 	PAST_KNOWN,
 	PAST_PROBABLE, /* a version is missing, but the one that is meant was shown at that time,

@@ -138,6 +138,7 @@ verb_clear(struct request *q)
 	if (q->cursor_begun)
 		index_cursor_end(q->node->index, &q->cursor);
 	verb_rewind_clear(q);
+	verb_history_clear(q);
 	compare_free(q->compare);
 	restore_free(q->restore);
 	keepers_free(q->keepers);
@@ -148,10 +149,11 @@ verb_clear(struct request *q)
 
 /* ---- log, history ---- */
 
-static void
-log_row(struct request *q, const struct irec *i)
+void
+verb_record_row(struct request *q, const struct record *r)
 {
-	const struct record *r = i->r;
+	const struct pathent *ent = index_find(q->node->index, r->path, r->path_len);
+	const struct irec *i = ent != NULL ? index_record(ent, r->dot) : NULL;
 	const struct origin *o = index_origin(q->node->index, r->dot.origin);
 	char origin[17], hash[HASH_HEX_BYTES];
 	struct json j;
@@ -168,8 +170,8 @@ log_row(struct request *q, const struct irec *i)
 	json_bytes(&j, "path", r->path, r->path_len);
 	json_str(&j, "hash", hash);
 	json_uint(&j, "size", r->size);
-	json_bool(&j, "applied", index_applied(i));
-	json_bool(&j, "head", i->head);
+	json_bool(&j, "applied", i == NULL || index_applied(i)); /* it, or what superseded it */
+	json_bool(&j, "head", i != NULL && i->head);
 	json_obj_close(&j);
 	verb_row(q, &j);
 }
@@ -183,36 +185,32 @@ at_or_below(const struct record *r, const char *path)
 	       (r->path_len == len || r->path[len] == '/');
 }
 
+/* Of a path the log's file is read, which has what was superseded too; of everything, and what
+ * comes from now on, what is in memory. */
 static void
 verb_log(struct request *q)
 {
 	struct irec *i = NULL;
 
+	for (size_t k = 1; k < q->nwords; k++) {
+		if (strcmp(q->words[k], "--follow") == 0)
+			q->follow = true;
+		else
+			q->path = q->words[k];
+	}
+	if (q->path != NULL && !q->follow) {
+		verb_history(q);
+		return;
+	}
 	if (!q->cursor_begun) {
-		for (size_t k = 1; k < q->nwords; k++) {
-			if (strcmp(q->words[k], "--follow") == 0)
-				q->follow = true;
-			else
-				q->path = q->words[k];
-		}
 		index_cursor_begin(q->node->index, &q->cursor);
 		q->cursor_begun = true;
 	}
 	while (!verb_full(q) && (i = index_cursor_next(q->node->index, &q->cursor)) != NULL)
 		if (q->path == NULL || at_or_below(i->r, q->path))
-			log_row(q, i);
+			verb_record_row(q, i->r);
 	if (i == NULL && !verb_full(q) && !q->follow)
 		verb_end(q, CONTROL_OK, "%s", "");
-}
-
-static void
-verb_history(struct request *q)
-{
-	if (q->nwords < 2) {
-		verb_end(q, CONTROL_USAGE, "history: which path?");
-		return;
-	}
-	verb_log(q);
 }
 
 /* ---- pending, errors ---- */
@@ -472,7 +470,7 @@ verb_shown(struct request *q)
 	}
 	while (!verb_full(q) && (i = index_cursor_next(q->node->index, &q->cursor)) != NULL)
 		if (i->shown && i->r->kind == KIND_FILE)
-			log_row(q, i);
+			verb_record_row(q, i->r);
 	if (i == NULL && !verb_full(q))
 		verb_end(q, CONTROL_OK, "%s", "");
 }

@@ -33,6 +33,7 @@ struct request {
 	struct keepers *keepers;
 	struct restore *restore;
 	struct rewinding *rewinding; /* verb_rewind.c's */
+	struct telling *telling;     /* verb_history.c's */
 	uint64_t progress_ms;        /* when it was last told how far it is */
 	bool busy;                   /* it has more to do in the next turn, which comes at once */
 	struct compare *compare;
@@ -75,6 +76,11 @@ const char *verb_status_state(const struct node *n, bool watcher);
 const char *verb_peer_state(const struct node *n, const struct peer *p); /* alive, suspect, dead */
 void verb_wait(struct request *q);
 void verb_peers(struct request *q);
+/* Sends the row of `log` for a record. */
+void verb_record_row(struct request *q, const struct record *r);
+/* verb_history.c */
+void verb_history(struct request *q);
+void verb_history_clear(struct request *q);
 /* verb_members.c */
 void verb_authorize(struct request *q);
 void verb_authorized_keys(struct request *q);

@@ -235,6 +235,13 @@ check "oldest first" json_has n1 'map(.time) | . == sort' log
 check "log of a directory is of what is below" json_has n1 'length > 3 and all(.[]; .path | startswith("dir"))' log dir
 check "history of a path" json_has n1 'all(.[]; .path == "dir/a.txt") and (last | .op == "meta" and .hash != "" and .size == 4)' history dir/a.txt
 gives 2 "history of nothing" mimeo n1 history
+echo 'other text' >"$n1/told"
+gives 0 "wait" mimeo n1 wait
+echo 'one more' >"$n1/told"
+gives 0 "wait" mimeo n1 wait
+check "history has what was superseded" json_has n1 'map(.op) == ["add", "edit"] and map(.size) == [11, 9] and map(.head) == [false, true]' history told
+check "log of a path too" json_has n1 'map(.op) == ["add", "edit"]' log told
+rm "$n1/told"
 mimeo n1 log --follow --json >"$T/follow" </dev/null &
 follow=$!
 echo followed >"$n1/followed.txt"
