@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Many files of real sizes, large ones, and names that break things: all arrive byte for byte, with modes and times.
-# FILES and LARGE_MB set how many.
+# FILES and LARGE_MB set how many (make torture: 20000 and 2048).
 # shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq python3
-FILES=${FILES:-20000}
-LARGE_MB=${LARGE_MB:-2048}
+FILES=${FILES:-5000}
+LARGE_MB=${LARGE_MB:-512}
 WAIT_S=${WAIT_S_LONG:-300}
 
 must "three nodes come up" "$lab" up "$T/lab" 3

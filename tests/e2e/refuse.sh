@@ -92,14 +92,14 @@ check "they are in touch" still_works before
 known=$(mimeo n1 log --json | wc -l)
 refused header identity 'attach\.refused .*header line' "a stranger's first line"
 refused stranger identity 'attach\.refused .*not a member.* peer=mallory' "a name that is no member"
-refused version protocol 'peer\.closed this node speaks protocol version 1, the peer 7 to 9.* peer=n2' "a protocol version that is not spoken"
-refused name identity 'peer\.closed the peer calls itself n3, but its key belongs to n2 ' "a name that is not the key's"
-refused long protocol 'peer\.closed a frame that is empty or too long peer=n2' "a frame that is too long"
-refused first protocol 'peer\.closed the first frame is not a HELLO peer=n2' "a record before HELLO"
-refused traversal protocol 'peer\.closed a RECORD message .*a name is \\*"\.\.\\*".* peer=n2' "the path ../x"
-refused absolute protocol 'peer\.closed a RECORD message .*an empty name .* peer=n2' "an absolute path"
-refused marker protocol 'peer\.closed a RECORD message .*reserved at the top.* peer=n2' "the marker's name"
-refused zero protocol 'peer\.closed a RECORD message .*zero byte.* peer=n2' "a zero byte in a path"
+refused version protocol 'peer\.closed .*peer=n2 .*why="?this node speaks protocol version 1, the peer 7 to 9' "a protocol version that is not spoken"
+refused name identity 'peer\.closed .*peer=n2 .*why="?the peer calls itself n3, but its key belongs to n2' "a name that is not the key's"
+refused long protocol 'peer\.closed .*peer=n2 .*why="?a frame that is empty or too long' "a frame that is too long"
+refused first protocol 'peer\.closed .*peer=n2 .*why="?the first frame is not a HELLO' "a record before HELLO"
+refused traversal protocol 'peer\.closed .*peer=n2 .*why="?a RECORD message .*a name is \\*"\.\.\\*"' "the path ../x"
+refused absolute protocol 'peer\.closed .*peer=n2 .*why="?a RECORD message .*an empty name' "an absolute path"
+refused marker protocol 'peer\.closed .*peer=n2 .*why="?a RECORD message .*reserved at the top' "the marker's name"
+refused zero protocol 'peer\.closed .*peer=n2 .*why="?a RECORD message .*zero byte' "a zero byte in a path"
 for what in empty within; do # the same words as before: the log says them once and counts
 	errors=$(errors protocol)
 	check "once more ($what): the connection is closed" python3 "$T/talk.py" "$T/lab/n1/state/run/attach.sock" "$what"
