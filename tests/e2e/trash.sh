@@ -126,7 +126,7 @@ check "and it is said why" grep -q "no connected member keeps anything" "$T/stde
 check "and who did not answer" grep -q "no answer from n3" "$T/stderr"
 "$lab" start "$T/lab" n3
 check_soon "n3 is back" connected n1 2
-check "now it comes back" mimeo n1 trash restore dd
+check_soon "now it comes back" mimeo n1 trash restore dd
 check_soon "everywhere" has "first dd" dd n1 n2 n3
 check_soon "in sync" in_sync n1 n2 n3
 
