@@ -97,13 +97,15 @@ send_words(int fd, const char *const *words, size_t n)
 	return sent;
 }
 
+/* Where JSON is asked for, standard output has nothing else. */
 static int
 finish(const struct command *c, const char *frame, size_t len)
 {
 	int code = len > 0 ? (uint8_t)frame[0] : CONTROL_FAILED;
 
 	if (len > 1 && !c->quiet)
-		fprintf(code == 0 ? stdout : stderr, code == 0 ? "%s\n" : "mimeo: %s\n", frame + 1);
+		fprintf(code == 0 && !c->json ? stdout : stderr,
+			code == 0 ? "%s\n" : "mimeo: %s\n", frame + 1);
 	return code;
 }
 

@@ -57,7 +57,9 @@ check_soon "as all know" bash -c "'$build/mimeo' -c '$T/lab/n1/mimeo.conf' peers
 "$lab" start "$T/lab" n1 agent
 check_soon "so it is not found" connected_are n1 n3
 
+# The others look for it once, as they start.
 run_serf n1 -tag mimeo_ssh="$(address n1)"
+check_soon "a Serf agent" serf_sees 1
 run_serf n2 -tag mimeo_ssh="$(address n2)" -join "127.0.0.1:${bind[n1]}"
 run_serf n3 -tag role=db -join "127.0.0.1:${bind[n1]}"
 check_soon "three Serf agents" serf_sees 3

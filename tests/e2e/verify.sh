@@ -35,7 +35,7 @@ check_soon "the third one has all of it" mimeo n1 wait --peers 1
 verify n1
 check "a difference is exit 1" test $? = 1
 check "nothing else is named" test "$(grep -c ', at n' "$T/verify")" = 4
-mimeo n1 verify --peers --json >"$T/verify" 2>&1
+mimeo n1 verify --peers --json >"$T/verify" 2>"$T/verify.err"
 check "as JSON as well" jq -e 'any(.[]; .member == "n2" and .difference == "missing there" and .path == "new")' "$T/verify"
 mimeo n1 verify --rehash >/dev/null 2>&1
 check "--rehash alone is refused" test $? = 2
