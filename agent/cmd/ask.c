@@ -104,8 +104,8 @@ finish(const struct command *c, const char *frame, size_t len)
 	int code = len > 0 ? (uint8_t)frame[0] : CONTROL_FAILED;
 
 	if (len > 1 && !c->quiet)
-		fprintf(code == 0 && !c->json ? stdout : stderr,
-			code == 0 ? "%s\n" : "mimeo: %s\n", frame + 1);
+		fprintf(code == 0 && !c->json ? stdout : stderr, code == 0 ? "%s\n" : "mimeo: %s\n",
+			frame + 1);
 	return code;
 }
 
