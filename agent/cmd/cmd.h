@@ -129,5 +129,6 @@ int cmd_authorized_keys(struct command *c);
 int cmd_key(struct command *c);
 int cmd_verify(struct command *c);
 int cmd_top(struct command *c);
+int cmd_reload(struct command *c);
 
 #endif

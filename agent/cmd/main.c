@@ -2,7 +2,6 @@
 /* mimeo: the table of verbs, and the verbs that only ask the agent. */
 #include "config.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -433,29 +432,6 @@ static int
 cmd_forget(struct command *c)
 {
 	return ask(c, "forget", NULL, 0, false);
-}
-
-/* Both daemons: the watcher is told by its lock file's owner being asked through the run directory.
- */
-static int
-cmd_reload(struct command *c)
-{
-	char path[4200], text[2048];
-	const char *p;
-	long pid;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/watcher.json", c->conf->run);
-	f = fopen(path, "re");
-	if (f != NULL) {
-		text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-		fclose(f);
-		p = strstr(text, "\"pid\":");
-		pid = p != NULL ? strtol(p + 6, NULL, 10) : 0;
-		if (pid > 1)
-			(void)kill((pid_t)pid, SIGHUP);
-	}
-	return ask(c, "reload", NULL, 0, false);
 }
 
 /* ---- the table ---- */

@@ -253,6 +253,23 @@ check "pending --json" json_has n1 '.[0] == []' pending
 gives 0 "errors" mimeo n1 errors
 check "errors --json" json_has n1 '.[0] | type == "array" and all(.[]; has("time") and has("peer") and has("reason") and has("path") and has("text"))' errors
 
+# --- reload: never a signal to whoever has the number of a watcher that died ---
+before=$(grep -c reload.done "$T/lab/n3/log/watcher.log")
+gives 0 "reload" mimeo n3 reload
+check_soon "the watcher reads its configuration" bash -c "[ \$(grep -c reload.done '$T/lab/n3/log/watcher.log') -gt $before ]"
+"$lab" kill "$T/lab" n3 watcher
+sleep 1000 &
+bystander=$!
+said=$(find "$T/lab/n3" -name watcher.json)
+sed -i "s/\"pid\":[0-9]*/\"pid\":$bystander/" "$said"
+check "its number is another process's" grep -q "\"pid\":$bystander[^0-9]" "$said"
+gives 0 "reload without a watcher" mimeo n3 reload
+check "says so" bash -c "'$build/mimeo' -c '$T/lab/n3/mimeo.conf' reload 2>&1 | grep -q 'mimeo-watcher does not run'"
+check "the other process lives" kill -0 "$bystander"
+kill "$bystander"
+"$lab" start "$T/lab" n3 watcher
+check_soon "the watcher is back" in_sync n1 n2 n3
+
 # --- pause, time-out, conflicts ---
 
 gives 0 "pause" mimeo n3 pause

@@ -96,7 +96,8 @@ echo "# $faults faults"
 i=1
 for user in $users; do
 	wait "$user"
-	ok $? "the user of n$i did his work: $(tail -n 1 "$T/user.n$i") operations"
+	rc=$?
+	ok "$rc" "the user of n$i did his work: $(tail -n 1 "$T/user.n$i") operations (status $rc; above 128 a signal ended him)"
 	i=$((i + 1))
 done
 check_soon "all are in sync" in_sync n1 n2 n3
