@@ -4,8 +4,9 @@
 #
 #   tests/run-test.sh TEST
 #
-# End-to-end tests, fault injection among them, take turns, whatever make's -j says: each starts daemons, and two of them on a
-# small machine would starve each other. The lock is this shell's alone, so a daemon that a test
+# End-to-end tests, fault injection among them, run E2E_SLOTS (2) at a time, whatever make's -j says:
+# each starts a dozen daemons, which mostly wait, and many of them on a small machine would starve each
+# other. A slot has a range of ports of its own. Its lock is this shell's alone, so a daemon that a test
 # leaves behind cannot hold it. Waiting for it does not count as running.
 #
 # TEST_SECONDS is the limit for one test (300; 900 for one end to end). FUZZING=yes says that a
@@ -27,12 +28,27 @@ run() {
 	wait "$running"
 }
 
+# The first slot that is free, or becomes free.
+take_slot() {
+	local slots=${E2E_SLOTS:-2} slot
+	mkdir -p "$top_builddir/tests"
+	while :; do
+		for ((slot = 0; slot < slots; slot++)); do
+			exec 9>"$top_builddir/tests/e2e.lock.$slot"
+			if flock -n 9; then
+				LAB_PORTS="$((4000 + slot * (28000 / slots))) $((28000 / slots))"
+				export LAB_PORTS
+				return
+			fi
+		done
+		sleep 0.2
+	done
+}
+
 exec 9>/dev/null
 case $test in
 */e2e/*.sh | */inject/*.sh)
-	mkdir -p "$top_builddir/tests"
-	exec 9>"$top_builddir/tests/e2e.lock"
-	flock 9
+	take_slot
 	seconds=${TEST_SECONDS:-900}
 	run bash "$test"
 	;;
