@@ -58,6 +58,9 @@ struct table_column {
 };
 struct table *table_new(const struct table_column *columns, size_t n);
 void table_row(void *table, const char *json, size_t len);
+/* So many rows are printed as soon as they are there; columns only become wider then. */
+void table_pages(struct table *t, size_t rows);
+void table_flush(struct table *t); /* prints the rows that are there, and forgets them */
 void table_print(struct table *t); /* and frees it */
 /* The one object of `status`, for people: in colour on a terminal, unless NO_COLOR is set. */
 void table_status(const char *json, size_t len);

@@ -241,12 +241,29 @@ echo 'one more' >"$n1/told"
 gives 0 "wait" mimeo n1 wait
 check "history has what was superseded" json_has n1 'map(.op) == ["add", "edit"] and map(.size) == [11, 9] and map(.head) == [false, true]' history told
 check "log of a path too" json_has n1 'map(.op) == ["add", "edit"]' log told
+check "log of everything too" json_has n1 'map(select(.path == "told") | .op) == ["add", "edit"]' log
+check "log --limit: the last ones" json_has n1 'map(.op) == ["edit"] and .[0].path == "told"' log --limit 1
+check "log --since" json_has n1 '. == []' log --since 2099-01-01
+check "log --since an hour ago: all of it" json_has n1 'length > 5 and map(.time) == (map(.time) | sort)' log --since 1h
+gives 2 "log --since what is no time" mimeo n1 log --since then
+gives 2 "log --limit of what is no number" mimeo n1 log --limit few
+gives 0 "log for people" mimeo n1 log --limit 1
+says '^TIME .*NODE .*OP .*SIZE .*HASH .*PATH'
+says ' n1 .* edit .* told$'
 rm "$n1/told"
+mimeo n1 log --follow --limit 0 >"$T/people" </dev/null &
+people=$!
 mimeo n1 log --follow --json >"$T/follow" </dev/null &
 follow=$!
 echo followed >"$n1/followed.txt"
 check_soon "log --follow tells what comes" grep -q '"path":"followed.txt"' "$T/follow"
-kill "$follow"
+tells_people() {
+	date +%N >"$n1/people.txt"
+	grep -q ' people.txt$' "$T/people"
+}
+check_soon "for people too" tells_people
+check "with --limit 0 nothing of before" bash -c "! grep -q 'edit .* told' '$T/people'"
+kill "$follow" "$people"
 
 gives 0 "pending" mimeo n1 pending
 check "pending --json" json_has n1 '.[0] == []' pending
