@@ -115,6 +115,8 @@ int cmd_nothing_logged(struct command *c);
 struct preview;
 struct preview *preview_new(struct command *c); /* NULL after printing why not */
 void preview_free(struct preview *p);
+/* So many rows will come, about: from now on it can say how long it still takes. */
+void preview_expect(struct preview *p, uint64_t rows);
 /* Rows of the cluster's list (PROTOCOL.md, "Joining"). False: that is no list, or no memory. */
 bool preview_rows(struct preview *p, const void *rows, size_t len);
 /* All rows came: looks at what else lies here, and prints the sum. The code of a failure, or 0. */
