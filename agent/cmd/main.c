@@ -508,8 +508,9 @@ struct verb_row {
 };
 
 static const struct verb_row rows[] = {
-	{"init", "--name NAME --root DIR [--state DIR] [--work DIR] [--address HOST:PORT]",
-	 "creates state, work, key and a commented configuration",
+	{"init",
+	 "--name NAME --root DIR [--state DIR] [--work DIR] [--address HOST:PORT] | --marker",
+	 "creates state, work, key and a commented configuration; --marker puts back a lost marker",
 	 "mimeo init --name web1 --root /srv/www/media --address web1.example.com:22", false,
 	 cmd_init},
 	{"check-config", "",

@@ -167,7 +167,8 @@ check_soon "halted without its marker: exit code 5" halted
 check "and that is its state" bash -c "'$build/mimeo' -c '$T/solo/mimeo.conf' status --json 2>/dev/null | jq -e '.state == \"halted\"'"
 wait "$watcher"
 ok $(($? != 5)) "the watcher ends with 5"
-mv "$T/marker" "$T/solo/media/.mimeo-id"
+gives 0 "init --marker puts it back" solo init --marker
+check "as it was" cmp "$T/marker" "$T/solo/media/.mimeo-id"
 "$build/mimeo-watcher" -c "$T/solo/mimeo.conf" 2>>"$T/watcher.log" </dev/null &
 watcher=$!
 check_soon "with it, both go on" solo_in_sync
