@@ -299,6 +299,22 @@ put_sources(const json_t *peers)
 		putchar('\n');
 }
 
+#define CLOCK_OFF_S 10
+
+static void
+put_clocks(const json_t *peers)
+{
+	for (size_t i = 0; i < json_array_size(peers); i++) {
+		const json_t *p = json_array_get(peers, i);
+		double s = json_number_value(json_object_get(p, "clock_offset_seconds"));
+
+		if (s >= CLOCK_OFF_S || s <= -CLOCK_OFF_S)
+			printf("CLOCK      that of %s is %.0f s %s this node's: set the one that "
+			       "is wrong\n",
+			       string(p, "name"), s > 0 ? s : -s, s > 0 ? "ahead of" : "behind");
+	}
+}
+
 static void
 put_catch_up(const json_t *c, const json_t *peers)
 {
@@ -348,6 +364,7 @@ table_status(const char *json, size_t len)
 	if (json_is_true(json_object_get(scan, "running")))
 		printf("scan       %lld of %lld\n", number(scan, "done"), number(scan, "total"));
 	put_catch_up(json_object_get(o, "catch_up"), peers);
+	put_clocks(peers);
 	if (string(o, "halted")[0] != '\0')
 		printf("%sHALTED     %s%s\n", colour ? colour_of("halted") : "",
 		       string(o, "halted"), plain);

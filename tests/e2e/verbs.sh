@@ -200,7 +200,7 @@ check "status --json" json_has n1 '.[0] | (.node == "n1") and (.root | startswit
 	and ([.files, .bytes, .pending, .held, .lag_seconds, .errors, .conflicts] | all(type == "number")) and (.digest | type == "string")
 	and (.vector | type == "object") and (.scan | (.running | type == "boolean") and ([.done, .total] | all(type == "number")))' status
 check "its peers" json_has n1 '.[0].peers | length == 2 and all(.[]; (.name | type == "string") and (.address | type == "string")
-	and (.state | test("^(alive|suspect|dead)$")) and .connected == true and ([.pending, .lag_seconds, .rtt_ms] | all(type == "number"))
+	and (.state | test("^(alive|suspect|dead)$")) and .connected == true and ([.pending, .lag_seconds, .rtt_ms, .clock_offset_seconds] | all(type == "number"))
 	and (.last_error | type == "string"))' status
 check "peers --json" json_has n1 '.[0] | map(.name) | sort == ["n2", "n3"]' peers
 gives 0 "peers" mimeo n1 peers
