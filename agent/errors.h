@@ -14,7 +14,7 @@
 
 /* Reasons are a fixed vocabulary: short words, documented in README: "connect", "hostkey", "auth",
  * "protocol", "identity", "hash", "gone", "nospace", "io", "permission", "busy", "path", "timeout",
- * "delta", "wal", "hook", "serf", "dns". */
+ * "delta", "wal", "hook", "serf", "dns", "clock". */
 struct error_row {
 	uint64_t wall_ms;
 	char peer[64];      /* empty: local */

@@ -628,6 +628,27 @@ interval(struct exchange *x)
 		l->sets_due = l->open && !dotset_subset(&x->have, &l->told);
 }
 
+/* Once a session: clocks that differ decide which of two concurrent edits is shown. */
+static void
+look_at_clock(struct link *l)
+{
+	struct node *n = l->x->n;
+	int64_t ms = session_stats(l->s)->clock_offset_ms;
+	char text[160];
+
+	if (l->told_clock || !l->open || l->peer == NULL ||
+	    (ms < EXCHANGE_CLOCK_OFF_MS && ms > -EXCHANGE_CLOCK_OFF_MS))
+		return;
+	l->told_clock = true;
+	snprintf(
+		text, sizeof(text),
+		"its clock is %lld s %s this node's: of two edits at once the later time wins; set "
+		"the clock that is wrong",
+		(long long)(ms > 0 ? ms : -ms) / 1000, ms > 0 ? "ahead of" : "behind");
+	LOG(n->log, LOG_WARN, "peer.clock", text, log_s("peer", l->peer->name));
+	errors_add(n->errors, n->wall_ms, l->peer->name, "clock", NULL, 0, text);
+}
+
 void
 exchange_tick(struct exchange *x)
 {
@@ -636,6 +657,7 @@ exchange_tick(struct exchange *x)
 	interval(x);
 	for (struct link *l = x->links; l != NULL; l = l->next) {
 		session_tick(l->s, x->n->now_ms, x->n->wall_ms);
+		look_at_clock(l);
 		service(l);
 		pump(l);
 	}

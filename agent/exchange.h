@@ -88,6 +88,9 @@ struct peer {
 	struct peer *next;
 };
 
+/* A clock that is off by more is spoken of. A record's time may be ahead by HLC_SKEW_MS_MAX. */
+#define EXCHANGE_CLOCK_OFF_MS 10000
+
 struct exchange *exchange_new(struct node *n);
 void exchange_free(struct exchange *x);
 /* All members but this node; none while this node is no member itself. */

@@ -61,6 +61,7 @@ struct link {
 	bool bare;           /* its old records go without content: the peer has files itself */
 	bool more;           /* there are records to look at, now */
 	bool sets_due;
+	bool told_clock;       /* that its clock is off, in the log */
 	bool told_limit;       /* a set of the peer was cut, and that was said */
 	uint64_t digest;       /* of what we held when our HELLO was made */
 	struct dotset told;    /* what the peer knows that we hold */

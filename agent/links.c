@@ -5,6 +5,7 @@
 #include "agent/links.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,7 @@ struct tube {
 	struct dialler *dialler;
 	pid_t pid;
 	int pidfd; /* -1: not a child's, or it has ended */
+	int said;  /* the child's standard error; -1: none */
 	int status;
 	bool reaped, opened;
 	struct tube *next;
@@ -99,10 +101,12 @@ stranger(const struct links *k, const char *name)
 
 /* ---- closing ---- */
 
+/* *with: it is worth saying what the dialling program said, too. */
 static const char *
-dial_reason(int status, const char **reason)
+dial_reason(int status, const char **reason, bool *with)
 {
 	*reason = "connect";
+	*with = false;
 	if (!WIFEXITED(status))
 		return "the dialling program was killed";
 	switch (WEXITSTATUS(status)) {
@@ -110,25 +114,59 @@ dial_reason(int status, const char **reason)
 		return "closed";
 	case DIAL_HOSTKEY:
 		*reason = "hostkey";
-		return "its host key is not the pinned one: see `mimeo errors` and known_hosts";
+		*with = true;
+		return "its host key is not the pinned one";
 	case DIAL_AUTH:
 		*reason = "auth";
 		return "its sshd does not accept this node's key: if this node was forgotten, or "
 		       "never let in, join (again): `mimeo invite` on a member, `mimeo join -` "
 		       "here";
 	case DIAL_KEY:
+		*with = true;
 		*reason = "auth";
 		return "this node's key, or the pinned host key, is not a usable ed25519 key";
 	case DIAL_PROTOCOL:
+		*with = true;
 		*reason = "protocol";
 		return "no common SSH algorithm, or broken packets";
 	case DIAL_LOST:
+		*with = true;
 		return "the connection was lost";
 	case DIAL_PEER:
 		return "the other side ended: does its agent run?";
 	default:
+		*with = true;
 		return "it cannot be reached";
 	}
+}
+
+#define SAID_BYTES 1024 /* one line; more only if the program is in trouble */
+
+/*
+ * The line behind "error: " with which the dialling program ended, or "". Anything else it wrote
+ * (a sanitizer's report) goes where our own errors go.
+ */
+static void
+dial_said(struct tube *t, char out[SAID_BYTES])
+{
+	static const char mark[] = "error: ";
+	ssize_t n = t->said >= 0 ? read(t->said, out, SAID_BYTES - 1) : 0;
+
+	if (n <= 0) {
+		out[0] = '\0';
+		return;
+	}
+	out[n] = '\0';
+	if (strncmp(out, mark, strlen(mark)) == 0) {
+		memmove(out, out + strlen(mark), strlen(out + strlen(mark)) + 1);
+		out[strcspn(out, "\n")] = '\0';
+		return;
+	}
+	while (n > 0) {
+		(void)!write(STDERR_FILENO, out, (size_t)n);
+		n = read(t->said, out, SAID_BYTES - 1);
+	}
+	out[0] = '\0';
 }
 
 static void
@@ -138,11 +176,12 @@ dial_failed(struct dialler *d, const char *why, const char *reason)
 	struct peer *p = exchange_peer(n->exchange, d->name);
 
 	/* Once until it is another reason, or it was connected. */
-	if (p == NULL || strcmp(p->last_error, why) != 0)
+	if (p == NULL || strncmp(p->last_error, why, sizeof(p->last_error) - 1) != 0)
 		LOG(n->log, LOG_WARN, "peer.unreachable", why, log_s("peer", d->name));
 	errors_add(n->errors, n->wall_ms, d->name, reason, NULL, 0, why);
 	if (p != NULL)
-		snprintf(p->last_error, sizeof(p->last_error), "%s", why);
+		snprintf(p->last_error, sizeof(p->last_error), "%.*s",
+			 (int)sizeof(p->last_error) - 1, why);
 }
 
 /* How long to leave it to the other side; nothing where that cannot dial us. */
@@ -159,14 +198,19 @@ dial_over(struct tube *t)
 {
 	struct dialler *d = t->dialler;
 	uint64_t now = t->k->n->now_ms;
+	char said[SAID_BYTES], text[SAID_BYTES + 64];
 	const char *reason, *why;
+	bool with;
 
+	dial_said(t, said);
 	if (d == NULL)
 		return;
-	why = dial_reason(t->status, &reason);
+	why = dial_reason(t->status, &reason, &with);
+	with = with && said[0] != '\0';
+	snprintf(text, sizeof(text), "%s%s%s", why, with ? ": " : "", with ? said : "");
 	if (t->reaped && !t->opened &&
 	    !(WIFEXITED(t->status) && WEXITSTATUS(t->status) == DIAL_CLOSED))
-		dial_failed(d, why, reason);
+		dial_failed(d, text, reason);
 	d->next++;
 	if (t->opened)
 		d->next = 0; /* in order again: the first one is the one to be preferred */
@@ -200,6 +244,8 @@ tube_close(struct tube *t, const char *why)
 	loop_fd_del(k->loop, t->fd);
 	close(t->fd);
 	dial_over(t);
+	if (t->said >= 0)
+		close(t->said);
 	free(t->held);
 	free(t);
 }
@@ -477,6 +523,7 @@ tube_new(struct links *k, int fd)
 			   .fd = fd,
 			   .held = t->held,
 			   .pidfd = -1,
+			   .said = -1,
 			   .born_ms = k->n->now_ms,
 			   .events = EPOLLIN};
 	if (t->held == NULL || loop_fd_add(k->loop, fd, EPOLLIN, on_tube, t) < 0) {
@@ -582,10 +629,17 @@ start_child(struct links *k, struct dialler *d, const struct member *m, const st
 			      "--bind-name",
 			      d->name,
 			      NULL};
+	int said[2], e;
 
 	snprintf(path, sizeof(path), "%s/dial", libexec());
 	snprintf(port, sizeof(port), "%u", hp->port);
-	return spawn_child(path, (char **)(uintptr_t)argv, fd, -1, &t->pid, &t->pidfd);
+	if (pipe2(said, O_CLOEXEC) < 0)
+		return -errno;
+	t->said = said[0];
+	(void)fcntl(t->said, F_SETFL, O_NONBLOCK);
+	e = spawn_child(path, (char **)(uintptr_t)argv, fd, said[1], &t->pid, &t->pidfd);
+	close(said[1]);
+	return e;
 }
 
 static void

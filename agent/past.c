@@ -6,18 +6,13 @@
 #include "agent/past.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "agent/logfile.h"
 #include "proto/hlc.h"
-#include "proto/walscan.h"
 
-#define LOG_FILES 2   /* this generation and the one before it */
-#define CREATED_AT 40 /* in the header (proto/WAL.md) */
+#define LOG_FILES 2 /* this generation and the one before it */
 
 struct version {
 	struct record *r;
@@ -30,12 +25,6 @@ struct place {
 	struct version *versions;
 };
 
-struct log_file {
-	int fd;
-	uint64_t created_ms, at;
-	struct walscan scan;
-};
-
 struct past {
 	struct node *n;
 	const struct past_want *want;
@@ -45,7 +34,7 @@ struct past {
 	uint64_t seed, bytes;
 	struct index_cursor cursor;
 	bool looked; /* through the index */
-	struct log_file log[LOG_FILES];
+	struct logfile log[LOG_FILES];
 	size_t file; /* under way */
 	uint64_t begins_ms;
 };
@@ -246,93 +235,38 @@ look_through(struct past *p)
 
 /* ---- the log ---- */
 
-static ssize_t
-read_at(void *arg, uint64_t off, void *buf, size_t len)
-{
-	const struct log_file *f = arg;
-	ssize_t n;
-
-	do
-		n = pread(f->fd, buf, len, (off_t)off);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
-/* -ENOENT, -EBADMSG: not a log; or what the device says. */
-static int
-log_open(struct past *p, struct log_file *f, const char *name)
-{
-	char path[4200];
-	uint8_t header[WAL_HEADER_BYTES];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/%s", p->n->conf->state, name);
-	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (f->fd < 0 || fstat(f->fd, &st) < 0)
-		return -errno;
-	if (read_at(f, 0, header, sizeof(header)) != sizeof(header) ||
-	    memcmp(header, "mimeoWAL", 8) != 0)
-		return -EBADMSG;
-	f->created_ms = bytes_get_u64(header + CREATED_AT);
-	f->at = WAL_HEADER_BYTES;
-	walscan_init(&f->scan, read_at, f);
-	walscan_reset(&f->scan, (uint64_t)st.st_size);
-	return 0;
-}
-
 static int
 logs_open(struct past *p)
 {
-	int e = log_open(p, &p->log[0], "wal");
+	int e = logfile_open(&p->log[0], p->n->conf->state, LOGFILE_CURRENT);
 
 	if (e < 0)
 		return e;
 	p->begins_ms = p->log[0].created_ms;
-	e = log_open(p, &p->log[1], "wal.prev");
+	e = logfile_open(&p->log[1], p->n->conf->state, LOGFILE_PREVIOUS);
 	if (e == 0)
 		p->begins_ms = p->log[1].created_ms;
 	return e == -ENOENT || e == -EBADMSG ? 0 : e;
 }
 
+/* 1: there is more. */
 static int
-take_frame(struct past *p, const struct walframe *f)
+read_log(struct past *p, struct logfile *f)
 {
+	uint64_t upto = f->at + PAST_STEP_BYTES, at;
 	struct entry e;
-	int r;
+	int r = 1;
 
-	if (f->payload[0] != ENTRY_RECORD && f->payload[0] != ENTRY_KNOWN &&
-	    f->payload[0] != ENTRY_KEPT)
-		return 0;
-	r = entry_decode(f->payload, f->len, &e);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0; /* of a later version: nothing that is known here */
-	if (e.type != ENTRY_KEPT)
-		r = past_learn(p, &e.rec, 0);
-	else if ((e.flags & KEPT_RESCUED) == 0)
-		r = past_learn(p, &e.rec, e.num);
-	entry_clear(&e);
-	return r;
-}
+	while (r == 1) {
+		r = logfile_next(f, upto, &at, &e);
+		if (r == 1) {
+			int learnt = past_learn(p, &e.rec, e.type == ENTRY_KEPT ? e.num : 0);
 
-/* 1: there is more. A frame that is none is the end: what follows is not durable yet. */
-static int
-read_log(struct past *p, struct log_file *f)
-{
-	uint64_t from = f->at;
-	struct walframe frame;
-
-	while (f->at - from < PAST_STEP_BYTES) {
-		int e = f->scan.read_at != NULL ? walscan_frame(&f->scan, f->at, &frame) : -EBADMSG;
-
-		if (e == -EBADMSG)
-			return 0;
-		if (e == 0)
-			e = take_frame(p, &frame);
-		if (e < 0)
-			return e;
-		f->at += frame.size;
+			entry_clear(&e);
+			r = learnt < 0 ? learnt : 1;
+		}
 	}
-	return 1;
+	return r < 0 ? r : !f->ended;
 }
 
 int
@@ -478,7 +412,7 @@ past_new(struct node *n, const struct past_want *want, struct past **out)
 	p->want = want;
 	p->seed = node_random(n);
 	for (size_t i = 0; i < LOG_FILES; i++)
-		p->log[i].fd = -1;
+		logfile_init(&p->log[i]);
 	index_cursor_begin(n->index, &p->cursor);
 	e = logs_open(p);
 	if (e < 0) {
@@ -508,11 +442,8 @@ past_free(struct past *p)
 	if (p == NULL)
 		return;
 	index_cursor_end(p->n->index, &p->cursor);
-	for (size_t i = 0; i < LOG_FILES; i++) {
-		walscan_free(&p->log[i].scan);
-		if (p->log[i].fd >= 0)
-			close(p->log[i].fd);
-	}
+	for (size_t i = 0; i < LOG_FILES; i++)
+		logfile_close(&p->log[i]);
 	for (size_t i = 0; i < p->nplaces; i++)
 		place_free(p->place[i]);
 	map_free(&p->map);

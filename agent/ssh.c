@@ -430,8 +430,8 @@ check_host(struct ssh *s)
 	if (check_key(s, key, len, LIBSSH2_KNOWNHOST_KEYENC_RAW) != LIBSSH2_KNOWNHOST_CHECK_MATCH)
 		return fail(s, -EKEYREJECTED,
 			    "host key of %s is not the one in %s: another machine answers there, "
-			    "or its key was changed; if that was meant, run `mimeo key` there and "
-			    "`mimeo authorize` here",
+			    "or its key was changed; if that was meant, `mimeo forget` that member "
+			    "and let it join again",
 			    s->where, s->hosts_path);
 	return 0;
 }

@@ -61,6 +61,8 @@ peer_object(const struct node *n, struct peer *p, const char *key, struct json *
 			    : 0,
 		    3);
 	json_uint(j, "rtt_ms", st != NULL ? st->rtt_ms : 0);
+	json_double(j, "clock_offset_seconds", st != NULL ? (double)st->clock_offset_ms / 1000 : 0,
+		    3);
 	verb_time(j, "last_contact", p->contact_ms);
 	json_uint(j, "bytes_in", p->bytes_in + (st != NULL ? st->bytes_in : 0));
 	json_uint(j, "bytes_out", p->bytes_out + (st != NULL ? st->bytes_out : 0));

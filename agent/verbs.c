@@ -138,6 +138,7 @@ verb_clear(struct request *q)
 	if (q->cursor_begun)
 		index_cursor_end(q->node->index, &q->cursor);
 	verb_rewind_clear(q);
+	verb_log_clear(q);
 	verb_history_clear(q);
 	compare_free(q->compare);
 	restore_free(q->restore);
@@ -147,7 +148,7 @@ verb_clear(struct request *q)
 	*q = (struct request){0};
 }
 
-/* ---- log, history ---- */
+/* ---- records ---- */
 
 void
 verb_record_row(struct request *q, const struct record *r)
@@ -174,43 +175,6 @@ verb_record_row(struct request *q, const struct record *r)
 	json_bool(&j, "head", i != NULL && i->head);
 	json_obj_close(&j);
 	verb_row(q, &j);
-}
-
-static bool
-at_or_below(const struct record *r, const char *path)
-{
-	size_t len = strlen(path);
-
-	return r->path_len >= len && memcmp(r->path, path, len) == 0 &&
-	       (r->path_len == len || r->path[len] == '/');
-}
-
-/* Of a path the log's file is read, which has what was superseded too; of everything, and what
- * comes from now on, what is in memory. */
-static void
-verb_log(struct request *q)
-{
-	struct irec *i = NULL;
-
-	for (size_t k = 1; k < q->nwords; k++) {
-		if (strcmp(q->words[k], "--follow") == 0)
-			q->follow = true;
-		else
-			q->path = q->words[k];
-	}
-	if (q->path != NULL && !q->follow) {
-		verb_history(q);
-		return;
-	}
-	if (!q->cursor_begun) {
-		index_cursor_begin(q->node->index, &q->cursor);
-		q->cursor_begun = true;
-	}
-	while (!verb_full(q) && (i = index_cursor_next(q->node->index, &q->cursor)) != NULL)
-		if (q->path == NULL || at_or_below(i->r, q->path))
-			verb_record_row(q, i->r);
-	if (i == NULL && !verb_full(q) && !q->follow)
-		verb_end(q, CONTROL_OK, "%s", "");
 }
 
 /* ---- pending, errors ---- */

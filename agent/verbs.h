@@ -27,13 +27,13 @@ struct request {
 	size_t peers_wanted;  /* wait: on so many others; SIZE_MAX: all */
 	struct index_cursor cursor;
 	bool cursor_begun, follow;
-	const char *path;                     /* log, history: only this */
 	char name[MEMBER_NAME_BYTES_MAX + 1]; /* of the member whose entry is awaited */
 	size_t i;                             /* list: where it is */
 	struct keepers *keepers;
 	struct restore *restore;
 	struct rewinding *rewinding; /* verb_rewind.c's */
 	struct telling *telling;     /* verb_history.c's */
+	struct logging *logging;     /* verb_log.c's */
 	uint64_t progress_ms;        /* when it was last told how far it is */
 	bool busy;                   /* it has more to do in the next turn, which comes at once */
 	struct compare *compare;
@@ -78,6 +78,9 @@ void verb_wait(struct request *q);
 void verb_peers(struct request *q);
 /* Sends the row of `log` for a record. */
 void verb_record_row(struct request *q, const struct record *r);
+/* verb_log.c */
+void verb_log(struct request *q);
+void verb_log_clear(struct request *q);
 /* verb_history.c */
 void verb_history(struct request *q);
 void verb_history_clear(struct request *q);

@@ -98,6 +98,23 @@ list_more(struct welcome *w)
 	}
 }
 
+/* How many rows will come, for who shows how far it is. */
+static void
+tell_count(struct welcome *w)
+{
+	struct buf b = {0};
+
+	buf_put_u64(&b, w->n->index->files);
+	msg_encode(&w->out, &(struct msg){.type = MSG_TELL,
+					  .id = WELCOME_COUNT_ID,
+					  .code = CODE_OK,
+					  .bytes = b.data,
+					  .len = b.len});
+	if (b.failed)
+		bye(w, CODE_ERROR, "out of memory");
+	buf_free(&b);
+}
+
 static void
 got_ask(struct welcome *w, const struct msg *m)
 {
@@ -107,6 +124,8 @@ got_ask(struct welcome *w, const struct msg *m)
 		bye(w, CODE_VERSION, "this member speaks version 1 of joining");
 		return;
 	}
+	if (c.left > 0 && cur_u8(&c) == 1 && m->id != WELCOME_COUNT_ID)
+		tell_count(w);
 	w->listing = true;
 	w->list_id = m->id;
 	index_cursor_begin(w->n->index, &w->cursor);

@@ -6,7 +6,9 @@
 #include "agent/node.h"
 
 #define WELCOME_VERSION 1
-#define WELCOME_ASK_LIST 1    /* ASK: what does the cluster's tree show? blob: version u16 */
+/* ASK: what does the cluster's tree show? blob: version u16, count bool (1: the count, too) */
+#define WELCOME_ASK_LIST 1
+#define WELCOME_COUNT_ID 0    /* the TELL before the rows: how many there are, about; blob: u64 */
 #define WELCOME_IDLE_MS 30000 /* a newcomer that says nothing for so long is dropped */
 #define WELCOMES_MAX 16       /* newcomers at once */
 /* A row of the answer: kind u8, size u64, mtime u64 (ns, two's complement), SHA-256, path str16. */

@@ -1164,6 +1164,12 @@ index_cursor_end(struct index *x, struct index_cursor *c)
 	*at = c->next;
 }
 
+void
+index_cursor_last(const struct index *x, struct index_cursor *c)
+{
+	c->last = x->log_last;
+}
+
 struct irec *
 index_cursor_next(const struct index *x, struct index_cursor *c)
 {

@@ -214,6 +214,8 @@ struct index_cursor {
 };
 void index_cursor_begin(struct index *x, struct index_cursor *c);
 void index_cursor_end(struct index *x, struct index_cursor *c);
+/* To the end: what comes next is the first record that comes from now on. */
+void index_cursor_last(const struct index *x, struct index_cursor *c);
 struct irec *index_cursor_next(const struct index *x,
 			       struct index_cursor *c); /* NULL: nothing more for now */
 

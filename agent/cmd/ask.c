@@ -18,6 +18,22 @@
 #define FRAME_MAX (64u * 1024 * 1024)
 #define QUIET_SECONDS 3 /* who is told nothing does not wait longer for a byte */
 
+/* What to do about it. */
+static const char *
+advice(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case ECONNREFUSED:
+		return ": does it run? Its log's last lines say why it ended";
+	case EACCES:
+	case EPERM:
+		return ": its own user, root, and members of its group may ask";
+	default:
+		return "";
+	}
+}
+
 static int
 connect_agent(struct command *c)
 {
@@ -33,8 +49,8 @@ connect_agent(struct command *c)
 		if (fd >= 0)
 			close(fd);
 		if (!c->quiet)
-			cmd_fail(CONTROL_NO_AGENT, "%s/%s: mimeo-agent cannot be reached: %s",
-				 c->conf->run, CONTROL_SOCKET_NAME, strerror(e));
+			cmd_fail(CONTROL_NO_AGENT, "%s/%s: mimeo-agent cannot be reached: %s%s",
+				 c->conf->run, CONTROL_SOCKET_NAME, strerror(e), advice(e));
 		return -1;
 	}
 	if (c->quiet)

@@ -58,6 +58,9 @@ struct table_column {
 };
 struct table *table_new(const struct table_column *columns, size_t n);
 void table_row(void *table, const char *json, size_t len);
+/* So many rows are printed as soon as they are there; columns only become wider then. */
+void table_pages(struct table *t, size_t rows);
+void table_flush(struct table *t); /* prints the rows that are there, and forgets them */
 void table_print(struct table *t); /* and frees it */
 /* The one object of `status`, for people: in colour on a terminal, unless NO_COLOR is set. */
 void table_status(const char *json, size_t len);
@@ -112,6 +115,8 @@ int cmd_nothing_logged(struct command *c);
 struct preview;
 struct preview *preview_new(struct command *c); /* NULL after printing why not */
 void preview_free(struct preview *p);
+/* So many rows will come, about: from now on it can say how long it still takes. */
+void preview_expect(struct preview *p, uint64_t rows);
 /* Rows of the cluster's list (PROTOCOL.md, "Joining"). False: that is no list, or no memory. */
 bool preview_rows(struct preview *p, const void *rows, size_t len);
 /* All rows came: looks at what else lies here, and prints the sum. The code of a failure, or 0. */

@@ -241,6 +241,13 @@ hear_list(struct join *j, struct preview *p)
 		struct msg m = {0};
 		int r = next_msg(j, &used, &m);
 
+		if (r == 0 && m.type == MSG_TELL && m.id == WELCOME_COUNT_ID && !m.last) {
+			struct cur c = cur_of(m.bytes, m.len);
+
+			preview_expect(p, cur_u64(&c));
+			msg_clear(&m);
+			continue;
+		}
 		if (r < 0 || m.type != MSG_TELL || m.code != CODE_OK ||
 		    !preview_rows(p, m.bytes, m.len)) {
 			r = said_no(j, r, &m);
@@ -256,7 +263,7 @@ hear_list(struct join *j, struct preview *p)
 static int
 look(struct join *j, struct preview *p)
 {
-	static const uint8_t version[2] = {WELCOME_VERSION, 0};
+	static const uint8_t version[3] = {WELCOME_VERSION, 0, 1};
 	const struct msg ask = {.type = MSG_ASK,
 				.id = 1,
 				.what = WELCOME_ASK_LIST,

@@ -122,15 +122,6 @@ static const struct table_column log_columns[] = {
 	{"size", "SIZE", COL_BYTES}, {"hash", "HASH", COL_HASH}, {"path", "PATH", COL_TEXT}};
 
 static int
-cmd_log(struct command *c)
-{
-	for (int i = 0; i < c->nargs; i++)
-		if (strcmp(c->args[i], "--follow") == 0)
-			return ask(c, "log", NULL, 0, false); /* no end, no widths: as JSON lines */
-	return ask(c, "log", log_columns, ARRAY_LEN(log_columns), false);
-}
-
-static int
 cmd_history(struct command *c)
 {
 	return ask(c, "history", log_columns, ARRAY_LEN(log_columns), false);
@@ -241,6 +232,56 @@ cmd_time(const char *text, bool last, char out[CMD_TIME_BYTES])
 		return false;
 	snprintf(out, CMD_TIME_BYTES, "%llu", (unsigned long long)(clock_wall_ms() - ago));
 	return true;
+}
+
+#define LOG_PAGE_ROWS 1000
+
+/* A log may be long, or have no end. */
+static void
+flush_table(struct command *c, void *table)
+{
+	(void)c;
+	table_flush(table);
+}
+
+static int
+log_table(struct command *c)
+{
+	const char *words[WORDS_MAX] = {"log"};
+	struct table *t = table_new(log_columns, ARRAY_LEN(log_columns));
+	int code;
+
+	for (int i = 0; i < c->nargs && i < WORDS_MAX - 1; i++)
+		words[i + 1] = c->args[i];
+	table_pages(t, LOG_PAGE_ROWS);
+	c->idle = flush_table;
+	c->idle_arg = t;
+	code = cmd_ask(c, words, 1 + (size_t)c->nargs, table_row, t);
+	table_print(t);
+	return code;
+}
+
+static int
+cmd_log(struct command *c)
+{
+	char ms[CMD_TIME_BYTES];
+	uint64_t v;
+
+	for (int i = 0; i + 1 < c->nargs; i++) {
+		if (strcmp(c->args[i], "--limit") == 0 && value_number(c->args[i + 1], &v) < 0)
+			return cmd_fail(CONTROL_USAGE, "log: --limit takes a number");
+		if (strcmp(c->args[i], "--since") != 0)
+			continue;
+		if (!cmd_time(c->args[i + 1], false, ms))
+			return cmd_fail(CONTROL_USAGE,
+					"%s: not a time; try '2026-01-31 18:00' or 90m",
+					c->args[i + 1]);
+		c->args[i] = (char *)(uintptr_t) "--since-ms";
+		c->args[i + 1] = ms;
+	}
+	if (c->nargs > WORDS_MAX - 1)
+		return cmd_fail(CONTROL_USAGE, "too many arguments");
+	return c->json ? ask(c, "log", NULL, 0, false) : log_table(c);
 }
 
 static int
@@ -443,8 +484,9 @@ struct verb_row {
 };
 
 static const struct verb_row rows[] = {
-	{"init", "--name NAME --root DIR [--state DIR] [--work DIR] [--address HOST:PORT]",
-	 "creates state, work, key and a commented configuration",
+	{"init",
+	 "--name NAME --root DIR [--state DIR] [--work DIR] [--address HOST:PORT] | --marker",
+	 "creates state, work, key and a commented configuration; --marker puts back a lost marker",
 	 "mimeo init --name web1 --root /srv/www/media --address web1.example.com:22", false,
 	 cmd_init},
 	{"check-config", "",
@@ -477,9 +519,11 @@ static const struct verb_row rows[] = {
 	 true, cmd_whohas},
 	{"explain", "PATH [--json]", "why it is, or is not, in sync", "mimeo explain 2026/a.jpg",
 	 true, cmd_explain},
-	{"log", "[--follow] [PATH] [--json]",
-	 "the records, oldest first; without a PATH those that nothing has superseded",
-	 "mimeo log 2026", true, cmd_log},
+	{"log", "[--follow] [--since TIME] [--limit N] [PATH] [--json]",
+	 "what was changed, oldest first, as far back as the log goes, what was superseded since "
+	 "too; the last N; since TIME: '2026-01-31 18:00', or 90m ago; --follow goes on with what "
+	 "comes",
+	 "mimeo log --since 2h 2026", true, cmd_log},
 	{"history", "PATH [--json]", "the records of one path, as far back as the log goes",
 	 "mimeo history 2026/a.jpg", true, cmd_history},
 	{"pending", "[--json]", "what waits, and why", "mimeo pending", true, cmd_pending},

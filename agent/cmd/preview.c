@@ -5,6 +5,7 @@
 #include "agent/cmd/cmd.h"
 #include "agent/cmd/progress.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,8 @@ struct preview {
 	bool hold; /* this walk moves what is unknown */
 	int error; /* of that */
 	struct progress *progress;
-	uint64_t looked; /* at files here */
+	uint64_t looked; /* at rows, and at files here */
+	uint64_t total;  /* 0: not known */
 };
 
 struct row {
@@ -91,6 +93,55 @@ count(struct sum *s, uint64_t bytes)
 	s->bytes += bytes;
 }
 
+struct place {
+	struct preview *p;
+	const char *path;
+	size_t len;
+};
+
+/* ---- how much there is to look at ---- */
+
+/* path: PATH_BYTES_MAX + 1 bytes. False: too long. */
+static bool
+join_name(const struct place *at, const char *name, size_t name_len, char *path, size_t *len)
+{
+	*len = at->len + (at->len > 0) + name_len;
+	if (*len > PATH_BYTES_MAX)
+		return false;
+	snprintf(path, PATH_BYTES_MAX + 1, "%.*s%s%.*s", (int)at->len, at->path,
+		 at->len > 0 ? "/" : "", (int)name_len, name);
+	return path_check(path, *len) == 0;
+}
+
+/* Names alone, which is quick. */
+static int
+count_name(void *arg, const char *name, size_t name_len, uint8_t d_type)
+{
+	const struct place *at = arg;
+	struct preview *p = at->p;
+	char path[PATH_BYTES_MAX + 1];
+	struct place below = {p, path, 0};
+
+	p->total++;
+	progress_at(p->progress, p->total, 0);
+	if (d_type == DT_DIR && join_name(at, name, name_len, path, &below.len) &&
+	    !ignore_match(p->c->conf->ignore, path, below.len, true))
+		(void)!tree_list(p->tree, path, below.len, count_name, &below);
+	return 0;
+}
+
+void
+preview_expect(struct preview *p, uint64_t rows)
+{
+	struct place root = {p, "", 0};
+
+	if (p->progress == NULL)
+		return;
+	p->total = 0;
+	(void)!tree_list(p->tree, "", 0, count_name, &root);
+	p->total += rows;
+}
+
 /* ---- the cluster's files ---- */
 
 static bool
@@ -140,7 +191,7 @@ take_row(struct preview *p, const struct row *r)
 	int e = tree_stat(p->tree, r->path, r->path_len, &s, NULL);
 
 	count(&p->cluster, r->size);
-	progress_at(p->progress, ++p->looked, 0);
+	progress_at(p->progress, ++p->looked, p->total);
 	if (e == -ENOENT)
 		count(&p->fetch, r->size);
 	else if (e == 0 && same(p, r, &s))
@@ -170,12 +221,6 @@ preview_rows(struct preview *p, const void *rows, size_t len)
 }
 
 /* ---- what else lies here ---- */
-
-struct place {
-	struct preview *p;
-	const char *path;
-	size_t len;
-};
 
 static bool
 always(const void *item, const void *key)
@@ -226,16 +271,13 @@ look(void *arg, const char *name, size_t name_len, uint8_t d_type)
 	const struct place *at = arg;
 	struct preview *p = at->p;
 	char path[PATH_BYTES_MAX + 1];
-	size_t len = at->len + (at->len > 0) + name_len;
 	struct sig s;
+	size_t len;
 
 	(void)d_type;
-	progress_at(p->progress, ++p->looked, 0);
-	if (len > PATH_BYTES_MAX)
-		return 0;
-	snprintf(path, sizeof(path), "%.*s%s%.*s", (int)at->len, at->path, at->len > 0 ? "/" : "",
-		 (int)name_len, name);
-	if (path_check(path, len) < 0 || tree_stat(p->tree, path, len, &s, NULL) < 0 ||
+	progress_at(p->progress, ++p->looked, p->total);
+	if (!join_name(at, name, name_len, path, &len) ||
+	    tree_stat(p->tree, path, len, &s, NULL) < 0 ||
 	    ignore_match(p->c->conf->ignore, path, len, s.kind == KIND_DIR))
 		return 0;
 	if (s.kind == KIND_DIR) {
@@ -290,7 +332,10 @@ preview_hold(struct preview *p)
 
 	p->hold = true;
 	p->add = (struct sum){0};
+	p->looked = 0;
+	preview_expect(p, 0);
 	r = walk(p);
+	progress_hide(p->progress);
 	if (r == 0 && p->error != 0)
 		r = CONTROL_FAILED;
 	if (r == 0 && p->add.files > 0)

@@ -15,8 +15,9 @@
 
 #define BAR_MAX 40
 #define LINE_BYTES 320
-#define RATE_MS 500 /* a rate is taken over at least that */
-#define FADE 0.3    /* weight of the newest */
+#define RATE_MS 500      /* a rate is taken over at least that */
+#define FADE 0.3         /* weight of the newest */
+#define RATE_LEAST 0.001 /* a second: below that there is no telling how long it takes */
 
 struct progress {
 	const char *what;
@@ -81,7 +82,7 @@ draw(struct progress *p, uint64_t done, uint64_t total)
 	amount(p, done, have);
 	amount(p, total, all);
 	amount(p, (uint64_t)p->rate, rate);
-	if (p->rate >= 1 && total > 0) {
+	if (p->rate >= RATE_LEAST && total > 0) {
 		uint64_t s = (uint64_t)((double)(total - done) / p->rate);
 
 		snprintf(left, sizeof(left), "  %llu:%02llu left", (unsigned long long)(s / 60),

@@ -19,6 +19,9 @@ struct table {
 	const struct table_column *columns;
 	size_t n, rows, cap;
 	char **cells;
+	size_t widths[COLUMNS_MAX]; /* of what was printed */
+	size_t page;                /* so many rows are printed together; 0: all */
+	bool titled;
 	bool colour;
 };
 
@@ -161,13 +164,23 @@ add_row(struct table *t, const json_t *row)
 }
 
 void
+table_pages(struct table *t, size_t rows)
+{
+	if (t != NULL)
+		t->page = rows;
+}
+
+void
 table_row(void *table, const char *json, size_t len)
 {
+	struct table *t = table;
 	json_t *row = json_loadb(json, len, 0, NULL);
 
-	if (row != NULL && table != NULL)
-		add_row(table, row);
+	if (row != NULL && t != NULL)
+		add_row(t, row);
 	json_decref(row);
+	if (t != NULL && t->page > 0 && t->rows >= t->page)
+		table_flush(t);
 }
 
 static size_t
@@ -175,6 +188,7 @@ width(const struct table *t, size_t col)
 {
 	size_t w = strlen(t->columns[col].title);
 
+	w = t->widths[col] > w ? t->widths[col] : w;
 	for (size_t r = 0; r < t->rows; r++) {
 		const char *c = t->cells[r * t->n + col];
 		size_t n = c != NULL ? strlen(c) : 0;
@@ -184,29 +198,48 @@ width(const struct table *t, size_t col)
 	return w;
 }
 
+static void
+print_titles(const struct table *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		printf("%-*s%s", i + 1 < t->n ? (int)t->widths[i] : 0, t->columns[i].title,
+		       i + 1 < t->n ? "  " : "\n");
+}
+
+static void
+print_row(const struct table *t, char *const *cells)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		print_cell(t, i, cells[i] != NULL ? cells[i] : "",
+			   i + 1 < t->n ? (int)t->widths[i] : 0);
+		fputs(i + 1 < t->n ? "  " : "\n", stdout);
+	}
+}
+
+void
+table_flush(struct table *t)
+{
+	if (t == NULL || t->rows == 0)
+		return;
+	for (size_t i = 0; i < t->n && i < COLUMNS_MAX; i++)
+		t->widths[i] = width(t, i);
+	if (!t->titled)
+		print_titles(t);
+	t->titled = true;
+	for (size_t r = 0; r < t->rows; r++)
+		print_row(t, t->cells + r * t->n);
+	for (size_t i = 0; i < t->rows * t->n; i++)
+		free(t->cells[i]);
+	t->rows = 0;
+	fflush(stdout);
+}
+
 void
 table_print(struct table *t)
 {
-	size_t widths[COLUMNS_MAX] = {0};
-
 	if (t == NULL)
 		return;
-	for (size_t i = 0; i < t->n && i < COLUMNS_MAX; i++)
-		widths[i] = width(t, i);
-	for (size_t r = 0; r <= t->rows && t->rows > 0; r++) {
-		for (size_t i = 0; i < t->n; i++) {
-			const char *cell =
-				r == 0 ? t->columns[i].title : t->cells[(r - 1) * t->n + i];
-			if (r == 0)
-				printf("%-*s", i + 1 < t->n ? (int)widths[i] : 0, cell);
-			else
-				print_cell(t, i, cell != NULL ? cell : "",
-					   i + 1 < t->n ? (int)widths[i] : 0);
-			fputs(i + 1 < t->n ? "  " : "\n", stdout);
-		}
-	}
-	for (size_t i = 0; i < t->rows * t->n; i++)
-		free(t->cells[i]);
+	table_flush(t);
 	free(t->cells);
 	free(t);
 }
@@ -266,6 +299,22 @@ put_sources(const json_t *peers)
 		putchar('\n');
 }
 
+#define CLOCK_OFF_S 10
+
+static void
+put_clocks(const json_t *peers)
+{
+	for (size_t i = 0; i < json_array_size(peers); i++) {
+		const json_t *p = json_array_get(peers, i);
+		double s = json_number_value(json_object_get(p, "clock_offset_seconds"));
+
+		if (s >= CLOCK_OFF_S || s <= -CLOCK_OFF_S)
+			printf("CLOCK      that of %s is %.0f s %s this node's: set the one that "
+			       "is wrong\n",
+			       string(p, "name"), s > 0 ? s : -s, s > 0 ? "ahead of" : "behind");
+	}
+}
+
 static void
 put_catch_up(const json_t *c, const json_t *peers)
 {
@@ -315,6 +364,7 @@ table_status(const char *json, size_t len)
 	if (json_is_true(json_object_get(scan, "running")))
 		printf("scan       %lld of %lld\n", number(scan, "done"), number(scan, "total"));
 	put_catch_up(json_object_get(o, "catch_up"), peers);
+	put_clocks(peers);
 	if (string(o, "halted")[0] != '\0')
 		printf("%sHALTED     %s%s\n", colour ? colour_of("halted") : "",
 		       string(o, "halted"), plain);

@@ -9,7 +9,7 @@ must "three nodes come up" "$lab" up "$T/lab" 3 trash.tombstones=1s
 forgotten() { # PATH NODE...: no record of the path is left
 	local path=$1 n
 	for n in "${@:2}"; do
-		[ -z "$(mimeo "$n" log --json "$path")" ] || return 1
+		[ -z "$(mimeo "$n" history --json "$path")" ] || return 1
 	done
 }
 gone() { # PATH NODE...
@@ -47,7 +47,7 @@ rm "$(media n1)/stays"
 check_soon "a delete while one is away" gone stays n2
 echo later >"$(media n1)/later"
 check_soon "something later" has later later n2
-check "is remembered" bash -c "[ -n \"\$('$build/mimeo' -c '$T/lab/n2/mimeo.conf' log --json stays)\" ]"
+check "is remembered" bash -c "[ -n \"\$('$build/mimeo' -c '$T/lab/n2/mimeo.conf' history --json stays)\" ]"
 "$lab" start "$T/lab" n3
 check_soon "and reaches it" gone stays n3
 check_soon "then it is forgotten" forgotten stays n1 n2 n3

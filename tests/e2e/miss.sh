@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # The miss handler: a file that is elsewhere, on its way, or nowhere; storms, races, wrong content; behind nginx.
-# MISS_RACES: how often a file is uploaded and at once asked for by 200 elsewhere (2).
+# MISS_RACES: how often a file is uploaded and at once asked for by 500 elsewhere (2).
 # shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
 need sshd jq curl python3
@@ -22,6 +22,10 @@ header() { # NAME URL [CURL ARGUMENT ...]: its value
 }
 metric() { # NODE NAME
 	curl -sS --max-time 20 "$(url "$1" /sync/metrics)" | awk -v name="$2" '$1 == name { print $2 }'
+}
+
+fetched() { # NODE: bytes of whole files that came from others
+	curl -sS --max-time 20 "$(url "$1" /sync/metrics)" | awk '/^mimeo_transferred_bytes_total.*direction="in",kind="whole"/ { n += $2 } END { print n + 0 }'
 }
 
 # Many requests at once, each checked to the last byte; prints what went wrong.
@@ -100,7 +104,7 @@ if [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null; then
 	{
 		echo "daemon off; pid $T/nginx/pid; error_log $T/nginx/error.log; worker_processes 1;"
 		[ "$(id -u)" != 0 ] || echo "user root;"
-		echo "events { worker_connections 1024; }"
+		echo "events { worker_connections 4096; }"
 		echo "http { access_log off; client_body_temp_path $T/nginx/b; proxy_temp_path $T/nginx/p; fastcgi_temp_path $T/nginx/f;"
 		echo "uwsgi_temp_path $T/nginx/u; scgi_temp_path $T/nginx/s; server { listen 127.0.0.1:$port;"
 		sed -e "s|root /srv/www;|root $T/lab/n2;|" -e "s|127.0.0.1:9477|$(cat "$T/lab/n2/http")|" "$top/conf/nginx.conf.sample"
@@ -161,16 +165,22 @@ burst() {
 	python3 "$T/storm.py" 200 - $urls
 }
 check "200 uploads, all asked for at once" burst
+check_soon "all in sync" in_sync n1 n2 n3
 crowd() {
-	local i
+	local i before
 	for i in $(seq "${MISS_RACES:-2}"); do
-		head -c 50000 /dev/urandom >"$T/crowd"
-		sum=$(sha256sum "$T/crowd" | cut -c1-64)
-		cp "$T/crowd" "$n1/crowd-$i.jpg"
-		python3 "$T/storm.py" 200 "$sum" "$front/media/crowd-$i.jpg" || return 1
+		before=$(fetched n2)
+		head -c 200000 /dev/urandom >"$n1/.up.tmp"
+		sum=$(sha256sum "$n1/.up.tmp" | cut -c1-64)
+		mv "$n1/.up.tmp" "$n1/crowd-$i.jpg"
+		python3 "$T/storm.py" 500 "$sum" "$front/media/crowd-$i.jpg" || return 1
+		[ "$(($(fetched n2) - before))" = 200000 ] || {
+			echo "$(($(fetched n2) - before)) bytes were fetched"
+			return 1
+		}
 	done
 }
-check "an upload to n1, at once asked for on n2 by 200: all served, ${MISS_RACES:-2} times" crowd
+check "an upload to n1, at once asked for on n2 by 500: all served, by one fetch, ${MISS_RACES:-2} times" crowd
 
 # What nobody had a moment ago, somebody has now.
 check "not there yet" code 404 "$front/media/late.txt"

@@ -138,7 +138,7 @@ ssh-keygen -q -t ed25519 -N '' -f "$T/lab/n2/state/ssh_host_ed25519_key"
 restart n2 sshd
 restart n1 agent # its counters begin anew
 said_by_dial 'peer\.unreachable its host key is not the pinned one.* peer=n2' hostkey "a wrong host key"
-check "a wrong host key: dial says which file and what to do" said 'host key of .*known_hosts: .*mimeo authorize'
+check "a wrong host key: dial says which file and what to do" said 'host key of .*known_hosts: .*mimeo forget'
 cp -p "$T/good/ssh_host_ed25519_key"* "$T/lab/n2/state/"
 restart n2 sshd
 "$lab" start "$T/lab" n2 agent

@@ -31,7 +31,7 @@ exits() { # CODE COMMAND...
 	local rc=$?
 	[ "$rc" = "$1" ] || {
 		echo "exit code $rc"
-		cat -v "$T/screen"
+		cat -v "$T/screen" "$T/stderr"
 		return 1
 	}
 }
@@ -85,6 +85,20 @@ ln -s ../solo/n1 "$T/lab/solo"
 check_soon "has a file that takes a while to read" in_sync solo
 check "verify shows a bar and how fast it is" exits 0 on_terminal solo see='verify [#' see=' % ' see='of 1024M' see='/s' -- verify
 check "and takes it away" shown $'\r\e\\[K1 files, 0 different'
+# A newcomer that has those files with other times has to read them.
+cp -r "$T/solo/n1/media" "$T/new"
+rm "$T/new/.mimeo-id"
+touch "$T/new/sparse"
+for i in $(seq 300); do
+	echo "$i" >"$T/solo/n1/media/small-$i"
+done
+check_soon "has more of them" in_sync solo
+check "a newcomer" "$build/mimeo" -c "$T/new.conf" init --name new --root "$T/new" --state "$T/newstate" --work "$T/newwork"
+mimeo solo invite >"$T/invitation" 2>/dev/null
+# shellcheck disable=SC2016
+MIMEO_LIBEXEC=$T/solo/n1/libexec check "join shows how far it is, and how long still" exits 0 python3 "$top/tests/e2e/terminal.py" \
+	see='files [' see=' % ' see=' left' -- bash -c '"$0" -c "$1" join - --yes <"$2" >"$3"' "$build/mimeo" "$T/new.conf" "$T/invitation" "$T/joined"
+check "and what it found" grep -qE '^ +adopt +1 files' "$T/joined"
 "$lab" down "$T/solo"
 
 # Colour.

@@ -3,7 +3,7 @@
 # Paths become what they were, on all nodes: restore --at, and undo of what one node did.
 # shellcheck source=tests/e2e/lib.sh disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"
-need sshd jq
+need sshd jq python3
 
 # Names, kinds, modes of directories, contents: what a restore brings back. Times are new.
 state() { # NODE
@@ -45,7 +45,7 @@ acts() { # NODE JQ ARGS...: of a dry run
 	mimeo "$1" "${@:3}" --dry-run --json 2>"$T/stderr" | jq -r "$2"
 }
 
-must "three nodes come up" "$lab" up "$T/lab" 3
+must "three nodes come up" "$lab" up "$T/lab" 3 guard.max_delete='1000000, 100%'
 for n in n1 n2 n3; do
 	check_soon "$n is connected with both others" connected $n 2
 done
@@ -173,6 +173,45 @@ check "it learns of the version from who keeps it" test "$(acts n3 '.[] | "\(.ac
 check "n2 drops it" mimeo n2 conflicts drop "$(mimeo n2 trash list hole --json | jq -r '.[] | select(.size == 7).id')"
 check "then it is missed, and nothing older is taken for it" test "$(acts n3 '.[] | "\(.state): \(.reason)"' restore --at "$missed" hole)" = "unknown: a version of that time is known to nobody any more"
 check "n1, which wrote it, has only its record" test "$(acts n1 '.[] | "\(.state): \(.reason)"' restore --at "$missed" hole)" = "unknown: nobody who is connected keeps its content"
+# After a compaction the log has only what is alive: what was replaced is known to those who keep it.
+echo "replaced later" >"$m/deep"
+echo "deleted later" >"$m/deep-gone"
+check_soon "two files" settled
+since=$(now)
+echo "hacked" >"$h/deep"
+rm "$h/deep-gone"
+echo "hacked" >"$h/deep-new"
+check_soon "n2 does harm everywhere" settled
+cat >"$T/fill.py" <<'END'
+# Empty files with names so long that a WAL is soon as large as it may become.
+import os, sys
+os.chdir(sys.argv[1])
+for _ in range(14):
+    os.makedirs(sys.argv[2] * 250)
+    os.chdir(sys.argv[2] * 250)
+for i in range(700):
+    open('%0250d' % i, 'w').close()
+END
+for n in n1 n2 n3; do
+	python3 "$T/fill.py" "$(media $n)" "${n#n}"
+done
+compacted() {
+	local n
+	for n in n1 n2 n3; do
+		[ "$(od -A n -t u8 -j 24 -N 8 "$T/lab/$n/state/wal" | tr -d ' ')" -ge 2 ] || return 1
+	done
+}
+check_soon "all logs are compacted" compacted
+check_soon "and all agree" settled
+rm "$T"/lab/n?/state/wal.prev # as the next compaction does
+check "n2 knows nothing any more of what it replaced" test "$(mimeo n2 history deep --json | wc -l)" = 1
+check "nor does its log" test "$(mimeo n2 log deep --json | wc -l)" = 1
+check "it is taken back there all the same" exits 0 mimeo n2 undo --origin n2 --since "$since" deep deep-gone deep-new
+check "with all three" grep -q "3 changed, 0 left as they are, 0 cannot be found, 0 failed" "$T/stderr"
+check "what it replaced is back" test "$(cat "$h/deep")" = "replaced later"
+check "what it deleted is back" test "$(cat "$h/deep-gone")" = "deleted later"
+check "what it made is gone" test ! -e "$h/deep-new"
+check_soon "everywhere" same_trees n1 n2 n3
 check "before the log began" exits 0 mimeo n1 restore --at 2001-01-01 hole --dry-run
 check "it is said since when it knows" grep -q "this node's log knows all versions only since 20" "$T/stderr"
 done_testing

@@ -167,7 +167,8 @@ check_soon "halted without its marker: exit code 5" halted
 check "and that is its state" bash -c "'$build/mimeo' -c '$T/solo/mimeo.conf' status --json 2>/dev/null | jq -e '.state == \"halted\"'"
 wait "$watcher"
 ok $(($? != 5)) "the watcher ends with 5"
-mv "$T/marker" "$T/solo/media/.mimeo-id"
+gives 0 "init --marker puts it back" solo init --marker
+check "as it was" cmp "$T/marker" "$T/solo/media/.mimeo-id"
 "$build/mimeo-watcher" -c "$T/solo/mimeo.conf" 2>>"$T/watcher.log" </dev/null &
 watcher=$!
 check_soon "with it, both go on" solo_in_sync
@@ -199,7 +200,7 @@ check "status --json" json_has n1 '.[0] | (.node == "n1") and (.root | startswit
 	and ([.files, .bytes, .pending, .held, .lag_seconds, .errors, .conflicts] | all(type == "number")) and (.digest | type == "string")
 	and (.vector | type == "object") and (.scan | (.running | type == "boolean") and ([.done, .total] | all(type == "number")))' status
 check "its peers" json_has n1 '.[0].peers | length == 2 and all(.[]; (.name | type == "string") and (.address | type == "string")
-	and (.state | test("^(alive|suspect|dead)$")) and .connected == true and ([.pending, .lag_seconds, .rtt_ms] | all(type == "number"))
+	and (.state | test("^(alive|suspect|dead)$")) and .connected == true and ([.pending, .lag_seconds, .rtt_ms, .clock_offset_seconds] | all(type == "number"))
 	and (.last_error | type == "string"))' status
 check "peers --json" json_has n1 '.[0] | map(.name) | sort == ["n2", "n3"]' peers
 gives 0 "peers" mimeo n1 peers
@@ -241,12 +242,29 @@ echo 'one more' >"$n1/told"
 gives 0 "wait" mimeo n1 wait
 check "history has what was superseded" json_has n1 'map(.op) == ["add", "edit"] and map(.size) == [11, 9] and map(.head) == [false, true]' history told
 check "log of a path too" json_has n1 'map(.op) == ["add", "edit"]' log told
+check "log of everything too" json_has n1 'map(select(.path == "told") | .op) == ["add", "edit"]' log
+check "log --limit: the last ones" json_has n1 'map(.op) == ["edit"] and .[0].path == "told"' log --limit 1
+check "log --since" json_has n1 '. == []' log --since 2099-01-01
+check "log --since an hour ago: all of it" json_has n1 'length > 5 and map(.time) == (map(.time) | sort)' log --since 1h
+gives 2 "log --since what is no time" mimeo n1 log --since then
+gives 2 "log --limit of what is no number" mimeo n1 log --limit few
+gives 0 "log for people" mimeo n1 log --limit 1
+says '^TIME .*NODE .*OP .*SIZE .*HASH .*PATH'
+says ' n1 .* edit .* told$'
 rm "$n1/told"
+mimeo n1 log --follow --limit 0 >"$T/people" </dev/null &
+people=$!
 mimeo n1 log --follow --json >"$T/follow" </dev/null &
 follow=$!
 echo followed >"$n1/followed.txt"
 check_soon "log --follow tells what comes" grep -q '"path":"followed.txt"' "$T/follow"
-kill "$follow"
+tells_people() {
+	date +%N >"$n1/people.txt"
+	grep -q ' people.txt$' "$T/people"
+}
+check_soon "for people too" tells_people
+check "with --limit 0 nothing of before" bash -c "! grep -q 'edit .* told' '$T/people'"
+kill "$follow" "$people"
 
 gives 0 "pending" mimeo n1 pending
 check "pending --json" json_has n1 '.[0] == []' pending
