@@ -721,6 +721,20 @@ nodes_run(struct nodes *all, uint64_t ms)
 	(void)nodes_until(all, never, NULL, ms);
 }
 
+void
+nodes_jump(struct nodes *all, uint64_t ms)
+{
+	for (size_t i = 0; i < ARRAY_LEN(all->conn); i++)
+		conn_close(&all->conn[i]);
+	all->now_ms += ms;
+}
+
+uint64_t
+nodes_wall(const struct nodes *all)
+{
+	return wall_ms(all);
+}
+
 static bool
 still(const struct machine *m)
 {
@@ -924,6 +938,39 @@ machine_work(const struct machine *m)
 	return m->work;
 }
 
+const struct buf *
+machine_wal_bytes(const struct machine *m)
+{
+	return &m->wal->file[m->wal->wal]->live;
+}
+
+void
+machine_save_wal(struct machine *m)
+{
+	const struct buf *b = machine_wal_bytes(m);
+	char path[NODES_PATH_BYTES + 8];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/wal", m->state);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, b->data, b->len) != (ssize_t)b->len || close(fd) < 0)
+		die("write", path);
+}
+
+void
+machine_old_wal(struct machine *m, const struct buf *bytes)
+{
+	struct log_file *f = m->wal->file[m->wal->wal];
+
+	buf_reset(&f->live);
+	buf_reset(&f->durable);
+	buf_put(&f->live, bytes->data, bytes->len);
+	buf_put(&f->durable, bytes->data, bytes->len);
+	if (f->live.failed || f->durable.failed)
+		abort();
+	f->same = bytes->len;
+}
+
 unsigned
 machine_fault(struct machine *m, const struct fault *f)
 {
@@ -1081,6 +1128,18 @@ user_chmod(struct machine *m, const char *path, unsigned mode)
 		die("chmod", full);
 }
 
+void
+user_touch(struct machine *m, const char *path, int64_t mtime_ns)
+{
+	const struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT},
+				       {mtime_ns / 1000000000, mtime_ns % 1000000000}};
+	char full[NODES_PATH_BYTES];
+
+	wait_for_tick(below(m, path, full));
+	if (utimensat(AT_FDCWD, full, ts, AT_SYMLINK_NOFOLLOW) < 0)
+		die("utimensat", full);
+}
+
 static bool
 file_is(const char *full, const void *bytes, size_t len)
 {
@@ -1132,6 +1191,7 @@ static struct {
 	bool found;
 	struct buf *list;
 	size_t skip;
+	bool no_times;
 } looking;
 
 static int
@@ -1188,7 +1248,7 @@ list_one(const char *path, const struct stat *st, int type, struct FTW *where)
 		return 0;
 	if (type == FTW_F)
 		list_hash(path, hash);
-	if (type == FTW_F)
+	if (type == FTW_F && !looking.no_times)
 		mtime = (long long)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 	n = type == FTW_SL ? readlink(path, to, sizeof(to) - 1) : 0;
 	if (n < 0)
@@ -1232,6 +1292,17 @@ listing(const struct machine *m)
 	free(line);
 	buf_free(&b);
 	return out;
+}
+
+char *
+nodes_listing(const struct machine *m)
+{
+	char *text;
+
+	looking.no_times = true;
+	text = listing(m);
+	looking.no_times = false;
+	return text;
 }
 
 static void

@@ -30,11 +30,13 @@ enum fault_class {
 	FAULT_CLASSES
 };
 
+#define FAULT_FLIP (-1) /* bytes are read, and one of them is another one */
+
 struct fault {
 	enum fault_class class;
 	unsigned at;   /* the at-th call (from 1) fails ... */
 	unsigned last; /* ... and so do those up to this one */
-	int error;     /* errno */
+	int error;     /* errno; of FAULT_READ also FAULT_FLIP */
 	bool kill;     /* the process is killed just before that call: no later one does anything */
 };
 
@@ -58,6 +60,9 @@ uint64_t nodes_now(const struct nodes *all);
 
 /* So much time goes by. */
 void nodes_run(struct nodes *all, uint64_t ms);
+/* The same, without anybody having had a turn meanwhile: sessions are over. */
+void nodes_jump(struct nodes *all, uint64_t ms);
+uint64_t nodes_wall(const struct nodes *all);
 /* Until nothing is under way, and all that are connected hold and have applied the same. False: not
  * within so much time. */
 bool nodes_settle(struct nodes *all, uint64_t ms);
@@ -68,11 +73,19 @@ void nodes_part(struct nodes *all, bool parted);
 /* Are the trees the same: names, kinds, modes, mtimes, contents, targets? Says what differs. */
 bool nodes_same(struct nodes *all);
 
+/* One tree, as nodes_same compares it, but for the mtimes: sorted lines, to be freed. */
+char *nodes_listing(const struct machine *m);
+
 /* Of one of them. */
 struct node *machine_node(struct machine *m); /* NULL: it does not run just now */
 struct core *machine_core(struct machine *m);
 struct logdisk *machine_wal(struct machine *m);
 struct settings *machine_conf(struct machine *m);
+/* Writes the WAL to the state directory, for those who read the file. */
+void machine_save_wal(struct machine *m);
+/* The WAL becomes these bytes, a copy of an earlier time; both daemons are stopped. */
+void machine_old_wal(struct machine *m, const struct buf *bytes);
+const struct buf *machine_wal_bytes(const struct machine *m);
 /* Both daemons end, or start again. */
 void machine_stop(struct machine *m);
 void machine_start(struct machine *m);
@@ -98,6 +111,7 @@ void user_link(struct machine *m, const char *target, const char *path);
 void user_move(struct machine *m, const char *from, const char *to);
 void user_remove(struct machine *m, const char *path); /* a file, a link, an empty directory */
 void user_chmod(struct machine *m, const char *path, unsigned mode);
+void user_touch(struct machine *m, const char *path, int64_t mtime_ns);
 /* Does it show this? bytes NULL: nothing at all. */
 bool user_sees(struct machine *m, const char *path, const void *bytes, size_t len);
 bool user_sees_fill(struct machine *m, const char *path, unsigned id, unsigned version,

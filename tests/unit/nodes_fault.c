@@ -214,8 +214,17 @@ ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t off);
 ssize_t
 __wrap_pread(int fd, void *buf, size_t len, off_t off)
 {
-	FAIL(FAULT_READ, -1);
-	return __real_pread(fd, buf, len, off);
+	int error = fails(FAULT_READ);
+	ssize_t n;
+
+	if (error > 0) {
+		errno = error;
+		return -1;
+	}
+	n = __real_pread(fd, buf, len, off);
+	if (error == FAULT_FLIP && n > 0)
+		*(uint8_t *)buf ^= 1;
+	return n;
 }
 
 ssize_t __real_pwrite(int fd, const void *buf, size_t len, off_t off);
