@@ -101,8 +101,8 @@ placed(const struct node *n, const struct intent *in, const struct sig *shown)
 	if (!n->old_log)
 		return true;
 	return shown->ino == in->ino && rec != NULL && shown->kind == rec->r->kind &&
-	       (shown->kind != KIND_FILE || (shown->size == rec->r->size &&
-					     shown->mtime_ns == rec->r->mtime_ns));
+	       (shown->kind != KIND_FILE ||
+		(shown->size == rec->r->size && shown->mtime_ns == rec->r->mtime_ns));
 }
 
 static struct finding
