@@ -982,6 +982,12 @@ machine_fault(struct machine *m, const struct fault *f)
 	return seen;
 }
 
+void
+machine_meets(struct machine *m, bool on)
+{
+	fault_meets(on && m->armed ? &m->meets : NULL);
+}
+
 bool
 machine_faulted(const struct machine *m)
 {

@@ -93,6 +93,8 @@ void machine_kill_agent(struct machine *m);
 /* Its agent meets this from now on; NULL: no more. Returns how many calls of the class were seen.
  */
 unsigned machine_fault(struct machine *m, const struct fault *f);
+/* The test itself calls for that agent, which meets its fault in it. */
+void machine_meets(struct machine *m, bool on);
 /* Did it happen? */
 bool machine_faulted(const struct machine *m);
 /* What its programs have said since it was last forgotten: lines. */
