@@ -978,7 +978,7 @@ machine_fault(struct machine *m, const struct fault *f)
 
 	m->armed = f != NULL;
 	if (f != NULL)
-		m->meets = (struct meets){.fault = *f};
+		m->meets = (struct meets){.fault = *f, .log = &m->agent.log.dead};
 	return seen;
 }
 

@@ -50,7 +50,7 @@ static int fails(enum fault_class class)
 	if (m->seen < m->fault.at || m->seen > m->fault.last)
 		return 0;
 	m->happened = true;
-	m->killed = m->fault.kill;
+	m->killed = *m->log = m->fault.kill;
 	return m->killed ? EIO : m->fault.error;
 }
 

@@ -9,7 +9,8 @@ struct meets {
 	struct fault fault;
 	unsigned seen; /* calls of its class */
 	bool happened;
-	bool killed; /* everything fails, and nothing is done any more */
+	bool killed; /* everything fails, and nothing is done any more ... */
+	bool *log;   /* ... in the log neither: set then */
 };
 
 /* From now on; NULL: nothing fails. */
