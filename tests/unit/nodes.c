@@ -60,7 +60,7 @@ struct machine {
 	struct core *core;
 	struct node *node;
 	uint64_t marker;
-	bool stopped;
+	bool stopped, mute;
 	struct meets meets;
 	bool armed;
 	int fatal;
@@ -471,6 +471,12 @@ machine_kill_agent(struct machine *m)
 	agent_end(m);
 }
 
+void
+machine_mute(struct machine *m, bool mute)
+{
+	m->mute = mute;
+}
+
 /* ---- turns ---- */
 
 static bool
@@ -591,8 +597,8 @@ pump(struct conn *c, int side)
 	const uint8_t *bytes;
 	size_t len, took;
 
-	if (c->link[side] == NULL || c->link[1 - side] == NULL || c->m[side]->agent.dead ||
-	    to->agent.dead || !exchange_wants_input(c->link[1 - side]))
+	if (c->link[side] == NULL || c->link[1 - side] == NULL || c->m[side]->mute ||
+	    c->m[side]->agent.dead || to->agent.dead || !exchange_wants_input(c->link[1 - side]))
 		return false;
 	bytes = exchange_output(c->link[side], &len);
 	if (len == 0)

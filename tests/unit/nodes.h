@@ -90,6 +90,8 @@ const struct buf *machine_wal_bytes(const struct machine *m);
 void machine_stop(struct machine *m);
 void machine_start(struct machine *m);
 void machine_kill_agent(struct machine *m);
+/* What it sends does not arrive, from now on or not any more. */
+void machine_mute(struct machine *m, bool mute);
 /* Its agent meets this from now on; NULL: no more. Returns how many calls of the class were seen.
  */
 unsigned machine_fault(struct machine *m, const struct fault *f);

@@ -101,7 +101,7 @@ test_restore(void)
 	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
 	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
 	struct keepers *k;
-	struct restore *r;
+	struct restore *r = NULL;
 	size_t i = 0;
 
 	user_fill(a, "file", 1, 0, MIDDLE);
