@@ -632,7 +632,8 @@ net_step(struct nodes *all)
 			struct conn *c = &all->conn[i * NODES_MAX + k];
 
 			did |= dial(all, c, i, k);
-			did |= pump(c, 0) | pump(c, 1);
+			did |= pump(c, 0);
+			did |= pump(c, 1);
 			if (settled(c, 0) || settled(c, 1))
 				conn_close(c);
 		}
