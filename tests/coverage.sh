@@ -12,10 +12,11 @@ APPLY='apply perform plan merge fetch intake commit recover exchange replicate b
 	store smallfile delta adopt owner compare syncer flow past restore rewind'
 
 if [ "${1:-}" = -m ]; then
-	for file in $(find proto conf watcher agent -name "${2%.c}.gcda"); do
+	find proto conf watcher agent -name "${2%.c}.gcda" | while read -r file; do
 		$GCOV --stdout --object-directory "$(dirname "$file")" "$file" 2>/dev/null |
-			grep -F -A 100000 "Source:" | grep -E '^ *(#####|=====)|Source:' |
-			awk -v name="/$2" '/Source:/ { on = index($0, name) > 0 } on'
+			awk -v name="/$2" '
+				/:Source:/ { on = index($0, name) > 0 }
+				on && /:Source:|^ *(#####|=====):/'
 	done
 	exit
 fi

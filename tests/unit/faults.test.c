@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,14 +225,14 @@ int
 main(void)
 {
 	const char *env = getenv("FAULTS_EVERY");
-	unsigned every = env != NULL ? (unsigned)atoi(env) : 60;
+	unsigned long every = env != NULL ? strtoul(env, NULL, 10) : 60;
 	bool good;
 
-	if (every < 1)
+	if (every < 1 || every > UINT_MAX)
 		return 2;
 	(void)tell(&(struct fault){0}, &good);
 	ok(good, "without a fault");
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
-		sweep(&ways[i], every);
+		sweep(&ways[i], (unsigned)every);
 	return tap_done();
 }
