@@ -271,7 +271,8 @@ test_gone_there(void)
 	user_fill(a, "large", 1, 0, LARGE);
 	settle(all, "two have it");
 	/* n1 cannot read it just now. */
-	machine_fault(a, &(struct fault){FAULT_OPEN, 1, 1000000, EACCES, false});
+	machine_fault(
+		a, &(struct fault){.class = FAULT_OPEN, .at = 1, .last = 1000000, .error = EACCES});
 	machine_start(c);
 	nodes_run(all, 20000);
 	ok(user_sees_fill(c, "large", 1, 0, LARGE), "the other one gave it");

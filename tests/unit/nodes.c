@@ -985,7 +985,7 @@ machine_fault(struct machine *m, const struct fault *f)
 
 	m->armed = f != NULL;
 	if (f != NULL)
-		m->meets = (struct meets){.fault = *f, .log = &m->agent.log.dead};
+		m->meets = (struct meets){.fault = *f, .machine = m, .log = &m->agent.log.dead};
 	return seen;
 }
 

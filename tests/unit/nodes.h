@@ -30,6 +30,9 @@ enum fault_class {
 	FAULT_CLASSES
 };
 
+struct nodes;
+struct machine;
+
 #define FAULT_FLIP (-1) /* bytes are read, and one of them is another one */
 
 struct fault {
@@ -38,14 +41,15 @@ struct fault {
 	unsigned last; /* ... and so do those up to this one */
 	int error;     /* errno; of FAULT_READ also FAULT_FLIP */
 	bool kill;     /* the process is killed just before that call: no later one does anything */
+	bool after;    /* FAULT_RENAME: just behind it instead */
+	/* Somebody does something just before each of these calls; NULL: nobody. With error 0 and
+	 * without kill that is all. */
+	void (*before)(struct machine *m);
 };
 
 const char *fault_name(enum fault_class c);
 
 /* ---- the nodes ---- */
-
-struct nodes;
-struct machine;
 
 struct nodes_opts {
 	unsigned n;       /* 1..NODES_MAX */

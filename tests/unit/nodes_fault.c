@@ -50,6 +50,14 @@ static int fails(enum fault_class class)
 	if (m->seen < m->fault.at || m->seen > m->fault.last)
 		return 0;
 	m->happened = true;
+	if (m->fault.before != NULL) {
+		meets = NULL;
+		m->fault.before(m->machine);
+		meets = m;
+	}
+	m->dying = m->fault.kill && m->fault.after;
+	if (m->dying)
+		return 0;
 	m->killed = *m->log = m->fault.kill;
 	return m->killed ? EIO : m->fault.error;
 }
@@ -138,8 +146,15 @@ int __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to,
 int
 __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
+	int r;
+
 	FAIL(FAULT_RENAME, -1);
-	return __real_renameat2(from_dir, from, to_dir, to, flags);
+	r = __real_renameat2(from_dir, from, to_dir, to, flags);
+	if (meets != NULL && meets->dying) {
+		meets->killed = *meets->log = true;
+		meets->dying = false;
+	}
+	return r;
 }
 
 int __real_unlinkat(int dir, const char *name, int flags);

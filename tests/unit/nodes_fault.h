@@ -7,9 +7,11 @@
 
 struct meets {
 	struct fault fault;
+	struct machine *machine;
 	unsigned seen; /* calls of its class */
 	bool happened;
 	bool killed; /* everything fails, and nothing is done any more ... */
+	bool dying;  /* once this call is made */
 	bool *log;   /* ... in the log neither: set then */
 };
 

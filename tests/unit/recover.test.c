@@ -49,7 +49,9 @@ look_fails(bool take)
 		user_fill(a, "file", 1, 0, SMALL);
 		if (!nodes_settle(all, SETTLE_MS))
 			abort();
-		machine_fault(b, &(struct fault){FAULT_STAT, k, k + 3, EIO, false});
+		machine_fault(
+			b,
+			&(struct fault){.class = FAULT_STAT, .at = k, .last = k + 3, .error = EIO});
 		if (take)
 			user_remove(a, "file");
 		else
@@ -79,7 +81,9 @@ killed_at_rename(struct nodes *all, struct machine *b)
 {
 	struct buf wal = {0};
 
-	machine_fault(b, &(struct fault){FAULT_RENAME, 1, 1, EIO, true});
+	machine_fault(
+		b, &(struct fault){
+			   .class = FAULT_RENAME, .at = 1, .last = 1, .error = EIO, .kill = true});
 	for (unsigned i = 0; i < 10000 && machine_deaths(b) == 0; i++)
 		nodes_run(all, 1);
 	machine_fault(b, NULL);
@@ -158,12 +162,18 @@ test_recovery_fails(void)
 			user_mkdir(a, "dir");
 			if (!nodes_settle(all, SETTLE_MS))
 				abort();
-			machine_fault(b, &(struct fault){FAULT_RENAME, k, k, EIO, true});
+			machine_fault(b, &(struct fault){.class = FAULT_RENAME,
+							 .at = k,
+							 .last = k,
+							 .error = EIO,
+							 .kill = true});
 			user_fill(a, "file", 1, 1, SMALL + 1);
 			user_remove(a, "gone");
 			user_move(a, "moved", "dir/moved");
 			nodes_run(all, 400);
-			machine_fault(b, &(struct fault){FAULT_STAT, j, j, EIO, false});
+			machine_fault(
+				b, &(struct fault){
+					   .class = FAULT_STAT, .at = j, .last = j, .error = EIO});
 			(void)nodes_settle(all, SETTLE_MS);
 			happened += machine_faulted(b);
 			machine_fault(b, NULL);
@@ -183,6 +193,163 @@ test_recovery_fails(void)
 	is_int(bad, 0, "nothing is lost, and both show the same");
 }
 
+/* ---- a user is faster ---- */
+
+/* He writes the file anew, as programs do: another one is put in its place. */
+static void
+user_saves(struct machine *m)
+{
+	if (!user_sees_fill(m, "file", 5, 0, MIDDLE)) {
+		user_fill(m, ".saved", 5, 0, MIDDLE);
+		user_move(m, ".saved", "file");
+	}
+}
+
+/* And once more, when the program is about to put things right. */
+static void
+user_saves_twice(struct machine *m)
+{
+	if (user_sees_fill(m, "file", 1, 0, SMALL) || user_sees(m, "file", NULL, 0)) {
+		user_saves(m);
+	} else if (!user_sees_fill(m, "file", 5, 0, MIDDLE)) {
+		user_fill(m, ".saved", 6, 0, MIDDLE + 1);
+		user_move(m, ".saved", "file");
+	}
+}
+
+static const struct race {
+	const char *what;
+	struct fault fault;
+	bool take;      /* the other node deletes the file, else writes it */
+	bool takes_it;  /* between the kill and the next start the user saves once more */
+	bool kept;      /* what he saved first is listed as rescued */
+	bool two_saved; /* both of what he saved is there */
+} races[] = {
+	{"exchange: it is put back",
+	 {.class = FAULT_RENAME, .at = 1, .last = 1, .before = user_saves},
+	 false,
+	 false,
+	 false,
+	 false},
+	{"take: it is put back",
+	 {.class = FAULT_RENAME, .at = 1, .last = 1, .before = user_saves},
+	 true,
+	 false,
+	 false,
+	 false},
+	{"exchange, and he is faster again: it is rescued",
+	 {.class = FAULT_RENAME, .at = 1, .last = 2, .before = user_saves_twice},
+	 false,
+	 false,
+	 true,
+	 true},
+	{"take, and he is faster again: it is rescued",
+	 {.class = FAULT_RENAME, .at = 1, .last = 2, .before = user_saves_twice},
+	 true,
+	 false,
+	 false,
+	 false},
+	{"exchange, killed: it is put back after the start",
+	 {.class = FAULT_RENAME,
+	  .at = 1,
+	  .last = 1,
+	  .kill = true,
+	  .after = true,
+	  .before = user_saves},
+	 false,
+	 false,
+	 false,
+	 false},
+	{"take, killed: it is put back after the start",
+	 {.class = FAULT_RENAME,
+	  .at = 1,
+	  .last = 1,
+	  .kill = true,
+	  .after = true,
+	  .before = user_saves},
+	 true,
+	 false,
+	 false,
+	 false},
+	{"exchange, killed, saved again: it is rescued",
+	 {.class = FAULT_RENAME,
+	  .at = 1,
+	  .last = 1,
+	  .kill = true,
+	  .after = true,
+	  .before = user_saves},
+	 false,
+	 true,
+	 true,
+	 true},
+	{"take, killed, saved again: it is rescued",
+	 {.class = FAULT_RENAME,
+	  .at = 1,
+	  .last = 1,
+	  .kill = true,
+	  .after = true,
+	  .before = user_saves},
+	 true,
+	 true,
+	 true,
+	 true},
+	{"exchange, killed behind it",
+	 {.class = FAULT_RENAME, .at = 1, .last = 1, .kill = true, .after = true},
+	 false,
+	 false,
+	 false,
+	 false},
+	{"take, killed behind it",
+	 {.class = FAULT_RENAME, .at = 1, .last = 1, .kill = true, .after = true},
+	 true,
+	 false,
+	 false,
+	 false},
+	{"exchange, killed behind the rename to the store",
+	 {.class = FAULT_RENAME, .at = 2, .last = 2, .kill = true, .after = true},
+	 false,
+	 false,
+	 false,
+	 false},
+	{"take, killed behind the rename to the store",
+	 {.class = FAULT_RENAME, .at = 2, .last = 2, .kill = true, .after = true},
+	 true,
+	 false,
+	 false,
+	 false},
+};
+
+static void
+test_race(const struct race *r)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+
+	user_fill(a, "file", 1, 0, SMALL);
+	settle(all, r->what);
+	machine_fault(b, &r->fault);
+	if (r->take)
+		user_remove(a, "file");
+	else
+		user_fill(a, "file", 1, 1, SMALL + 1);
+	for (unsigned i = 0; i < 5000 && !machine_faulted(b); i++)
+		nodes_run(all, 1);
+	ok(machine_faulted(b), "it met him");
+	if (r->takes_it) {
+		user_fill(b, ".saved", 6, 0, MIDDLE + 1);
+		user_move(b, ".saved", "file");
+	}
+	settle(all, "all done");
+	machine_fault(b, NULL);
+	ok(nodes_same(all), "both show the same");
+	ok(nodes_have_fill(all, 1, 0, SMALL) || r->fault.before != NULL, "the old one is kept");
+	ok(r->take || nodes_have_fill(all, 1, 1, SMALL + 1), "what the other node wrote is there");
+	ok(r->fault.before == NULL || nodes_have_fill(all, 5, 0, MIDDLE), "what he saved is there");
+	ok(!r->two_saved || nodes_have_fill(all, 6, 0, MIDDLE + 1), "and what he saved then");
+	is_int(listed_rescued(b), r->kept, "%s", r->kept ? "listed as rescued" : "nothing rescued");
+	nodes_free(all);
+}
+
 int
 main(void)
 {
@@ -190,5 +357,7 @@ main(void)
 	look_fails(true);
 	test_old_place();
 	test_recovery_fails();
+	for (size_t i = 0; i < ARRAY_LEN(races); i++)
+		test_race(&races[i]);
 	return tap_done();
 }

@@ -373,7 +373,8 @@ test_scrub(void)
 	ok(s.files == 2 && s.bytes == MIDDLE + 2500000 && s.rotten == 0, "all is well");
 
 	/* One look that differs is not enough. */
-	machine_fault(b, &(struct fault){FAULT_READ, 1, 1, FAULT_FLIP, false});
+	machine_fault(
+		b, &(struct fault){.class = FAULT_READ, .at = 1, .last = 1, .error = FAULT_FLIP});
 	scrub_path(n->scrub, "one", 3);
 	scrub_path(n->scrub, "link", 4);
 	scrub_path(n->scrub, "none", 4);
@@ -382,7 +383,8 @@ test_scrub(void)
 	machine_fault(b, NULL);
 	is_int(scrub_state(n->scrub).rotten, 0, "the second did not");
 
-	machine_fault(b, &(struct fault){FAULT_READ, 1, 6, FAULT_FLIP, false});
+	machine_fault(
+		b, &(struct fault){.class = FAULT_READ, .at = 1, .last = 6, .error = FAULT_FLIP});
 	machine_forget(b);
 	scrub_path(n->scrub, "one", 3);
 	nodes_run(all, 60000);
@@ -393,7 +395,7 @@ test_scrub(void)
 	settle(all, "repaired");
 	ok(nodes_same(all), "it is what it was");
 
-	machine_fault(b, &(struct fault){FAULT_READ, 1, 2, EIO, false});
+	machine_fault(b, &(struct fault){.class = FAULT_READ, .at = 1, .last = 2, .error = EIO});
 	machine_forget(b);
 	scrub_path(n->scrub, "one", 3);
 	nodes_run(all, 60000);
@@ -402,7 +404,7 @@ test_scrub(void)
 	settle(all, "repaired again");
 	ok(nodes_same(all) && user_sees_fill(b, "one", 1, 0, MIDDLE), "it is what it was");
 
-	machine_fault(b, &(struct fault){FAULT_OPEN, 1, 1, EACCES, false});
+	machine_fault(b, &(struct fault){.class = FAULT_OPEN, .at = 1, .last = 1, .error = EACCES});
 	scrub_path(n->scrub, "one", 3);
 	nodes_run(all, 60000);
 	machine_fault(b, NULL);
@@ -438,7 +440,8 @@ test_wrong_bytes(void)
 	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
 
 	settle(all, "empty");
-	machine_fault(a, &(struct fault){FAULT_READ, 1, 1, FAULT_FLIP, false});
+	machine_fault(
+		a, &(struct fault){.class = FAULT_READ, .at = 1, .last = 1, .error = FAULT_FLIP});
 	user_fill(a, "file", 1, 0, 2500000);
 	nodes_run(all, 5000);
 	ok(machine_faulted(a), "other bytes were served");

@@ -173,11 +173,15 @@ static void
 test_restore_faults(void)
 {
 	static const struct fault faults[] = {
-		{FAULT_SPACE, 1, 1, EIO, false},   {FAULT_WRITE, 1, 1, ENOSPC, false},
-		{FAULT_OPEN, 1, 1, EMFILE, false}, {FAULT_SYNC, 1, 1, EIO, false},
-		{FAULT_META, 1, 9, EROFS, false},  {FAULT_RENAME, 1, 1, EIO, false},
-		{FAULT_RENAME, 2, 2, EIO, false},  {FAULT_RENAME, 3, 3, EIO, false},
-		{FAULT_READ, 1, 1, EIO, false},
+		{.class = FAULT_SPACE, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_WRITE, .at = 1, .last = 1, .error = ENOSPC},
+		{.class = FAULT_OPEN, .at = 1, .last = 1, .error = EMFILE},
+		{.class = FAULT_SYNC, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_META, .at = 1, .last = 9, .error = EROFS},
+		{.class = FAULT_RENAME, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_RENAME, .at = 2, .last = 2, .error = EIO},
+		{.class = FAULT_RENAME, .at = 3, .last = 3, .error = EIO},
+		{.class = FAULT_READ, .at = 1, .last = 1, .error = EIO},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
@@ -239,7 +243,7 @@ test_conflict(void)
 	settle(all, "restored");
 	ok(nodes_same(all) && !user_sees(b, "loser", NULL, 0), "on both");
 	is_int(store_drop(machine_node(a)->kept, (struct dot){1, 2}), -ENOENT, "no such version");
-	machine_fault(a, &(struct fault){FAULT_UNLINK, 1, 1, EIO, false});
+	machine_fault(a, &(struct fault){.class = FAULT_UNLINK, .at = 1, .last = 1, .error = EIO});
 	machine_fault(a, NULL);
 	for (unsigned i = 0; i < 2; i++) {
 		struct node *n = machine_node(nodes_at(all, i));
@@ -302,10 +306,13 @@ static void
 test_rescued_faults(void)
 {
 	static const struct fault faults[] = {
-		{FAULT_OPEN, 1, 1, EIO, false},      {FAULT_OPEN, 2, 2, EIO, false},
-		{FAULT_WRITE, 1, 1, EIO, false},     {FAULT_READ, 1, 1, EIO, false},
-		{FAULT_SYNC, 1, 1, EIO, false},      {FAULT_META, 1, 1, EIO, false},
-		{FAULT_MEMORY, 4, 4, ENOMEM, false},
+		{.class = FAULT_OPEN, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_OPEN, .at = 2, .last = 2, .error = EIO},
+		{.class = FAULT_WRITE, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_READ, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_SYNC, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_META, .at = 1, .last = 1, .error = EIO},
+		{.class = FAULT_MEMORY, .at = 4, .last = 4, .error = ENOMEM},
 	};
 	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 1});
 	struct machine *a = nodes_at(all, 0);
@@ -353,7 +360,8 @@ test_purge_fails(void)
 	user_remove(a, "file");
 	settle(all, "deleted");
 	nodes_jump(all, 31 * DAY_MS);
-	machine_fault(b, &(struct fault){FAULT_UNLINK, 1, 1, EACCES, false});
+	machine_fault(b,
+		      &(struct fault){.class = FAULT_UNLINK, .at = 1, .last = 1, .error = EACCES});
 	nodes_run(all, 1000);
 	machine_fault(b, NULL);
 	ok(strstr(machine_said(b), "trash.purge") != NULL, "it cannot be removed: said");
@@ -398,7 +406,7 @@ test_leftovers(void)
 	put_stage(a, "half-done");
 	put_stage(a, "00000000000000aa-0000000000000001");
 	put_stage(a, "out-something");
-	machine_fault(a, &(struct fault){FAULT_LIST, 1, 1, EIO, false});
+	machine_fault(a, &(struct fault){.class = FAULT_LIST, .at = 1, .last = 1, .error = EIO});
 	machine_start(a);
 	settle(all, "started again");
 	machine_fault(a, NULL);
