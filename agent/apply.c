@@ -51,12 +51,13 @@ struct apply {
 	struct queue ready, waiting, busy; /* busy: those with a run */
 	struct map wanted;                 /* tasks that will place a file, by its content's hash */
 	size_t active;
-	uint64_t next_ms;   /* earliest retry in `waiting` */
-	size_t stranded;    /* waiting tasks whose content no connected peer had */
-	bool peers_changed; /* since they were last tried */
-	uint64_t revive_ms; /* when they were */
-	size_t stuck;       /* runs with an again_ms */
-	uint64_t stuck_ms;  /* when they are tried again */
+	uint64_t displacing; /* bytes that those with a run will bring to the trash */
+	uint64_t next_ms;    /* earliest retry in `waiting` */
+	size_t stranded;     /* waiting tasks whose content no connected peer had */
+	bool peers_changed;  /* since they were last tried */
+	uint64_t revive_ms;  /* when they were */
+	size_t stuck;        /* runs with an again_ms */
+	uint64_t stuck_ms;   /* when they are tried again */
 	bool recovered;
 	bool running; /* guards against running the queue from inside itself */
 };
@@ -319,6 +320,15 @@ run_new(struct apply *a, struct task *t, const struct plan *p)
 	return r;
 }
 
+/* Bytes that this would bring to the trash. */
+static uint64_t
+displaces(const struct pathent *ent, const struct plan *p)
+{
+	if (p->what != PLAN_ACT || (p->action != ACTION_EXCHANGE && p->action != ACTION_TAKE))
+		return 0;
+	return ent->shown != NULL && !ent->altered ? ent->shown->r->size : 0;
+}
+
 static void
 start(struct apply *a, struct task *t, const struct plan *p, bool ignored)
 {
@@ -329,6 +339,8 @@ start(struct apply *a, struct task *t, const struct plan *p, bool ignored)
 		return;
 	}
 	t->run = r;
+	r->displaces = displaces(t->ent, p);
+	a->displacing += r->displaces;
 	t->state = TASK_ACTIVE;
 	queue_add(&a->busy, t);
 	t->again = false;
@@ -353,9 +365,9 @@ blocked_reason(const struct apply *a)
 static bool
 trash_full(const struct apply *a, const struct pathent *ent, const struct plan *p)
 {
-	if (p->what != PLAN_ACT || (p->action != ACTION_EXCHANGE && p->action != ACTION_TAKE))
-		return false;
-	return ent->shown != NULL && !ent->altered && !store_room(a->n->kept, ent->shown->r->size);
+	uint64_t size = displaces(ent, p);
+
+	return size > 0 && !store_room(a->n->kept, size, a->displacing);
 }
 
 static enum brake_verdict
@@ -541,6 +553,7 @@ task_finish(struct run *r, int error, const char *reason)
 	queue_del(&a->busy, t);
 	t->run = NULL;
 	a->active--;
+	a->displacing -= r->displaces;
 	if (r->from != NULL)
 		unreserve(a, r->from);
 	run_free(r);

@@ -30,8 +30,8 @@ NODISCARD int confine_begin(void);
  * to extra bytes more than CONFINE_DATA_BYTES.
  *
  * 0, or -errno when the kernel refuses (no seccomp): the caller must not go on. In a build with a
- * sanitizer, whose runtime needs what is forbidden here, and on processors whose system calls this
- * file does not know, only the capabilities are dropped.
+ * sanitizer or for coverage, whose runtime needs what is forbidden here, and on processors whose
+ * system calls this file does not know, only the capabilities are dropped.
  */
 NODISCARD int confine_streams(size_t extra);
 

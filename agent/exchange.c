@@ -215,6 +215,7 @@ exchange_connect(struct exchange *x, const char *peer, bool dialled)
 	l->s = session_new(&o, x->n->now_ms, x->n->wall_ms);
 	if (l->s == NULL || dotset_copy(&l->told, &x->have) < 0) {
 		session_free(l->s);
+		dotset_free(&l->told);
 		free(l);
 		return NULL;
 	}

@@ -287,8 +287,11 @@ open_node(struct agent *a)
 		.arg = a,
 		.fatal = on_fatal,
 	};
-	int r = node_open(&o, &a->node);
+	int r;
 
+	if (tree_log_read(a->conf->work, &o.seen) < 0)
+		o.seen = (struct tree_log){0};
+	r = node_open(&o, &a->node);
 	if (r < 0)
 		snprintf(a->err, sizeof(a->err), "%s/wal: cannot be opened: %s", a->conf->state,
 			 strerror(-r));

@@ -247,18 +247,24 @@ connect_parts(struct node *n)
 }
 
 static int
-open_wal(struct node *n, const struct wal_dev *dev)
+open_wal(struct node *n, const struct node_opts *o)
 {
 	struct wal_user user = {n, fold, note};
+	const struct wal_info *i;
+	struct tree_log now;
 	int r;
 
-	n->wal = wal_new(dev, &user);
+	n->wal = wal_new(o->dev, &user);
 	if (n->wal == NULL)
 		return -ENOMEM;
 	r = wal_open(n->wal);
-	if (r == 0)
-		n->store = wal_info(n->wal)->store;
-	return r;
+	if (r < 0)
+		return r;
+	i = wal_info(n->wal);
+	n->store = i->store;
+	now = (struct tree_log){.store = i->store, .generation = i->generation, .size = i->size};
+	n->old_log = tree_log_newer(&o->seen, &now);
+	return 0;
 }
 
 int
@@ -284,7 +290,7 @@ node_open(const struct node_opts *o, struct node **out)
 	n->hints = hints_new();
 	n->index = index_new(node_random(n), o->conf->name);
 	if (n->errors != NULL && n->hints != NULL && n->index != NULL)
-		r = open_wal(n, o->dev);
+		r = open_wal(n, o);
 	if (r == 0)
 		r = make_parts(n);
 	if (r < 0) {

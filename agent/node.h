@@ -67,8 +67,10 @@ struct node {
 	uint64_t seed;                 /* random numbers: node_random */
 	uint64_t store;                /* this store's id */
 	uint64_t noted_size, noted_ms; /* of the WAL: what tree_log_write was told, and when */
-	bool rehashed;                 /* after a salvage: the watcher has hashed every file */
-	int halted; /* 0, or a negative errno of the root guard: nothing is applied */
+	bool old_log;  /* at the start the tree had seen more of the WAL than there is: an old copy
+			*/
+	bool rehashed; /* after a salvage: the watcher has hashed every file */
+	int halted;    /* 0, or a negative errno of the root guard: nothing is applied */
 	char halt_text[256];
 	void *arg;                                             /* of the callbacks below */
 	void (*fatal)(void *arg, const char *what, int error); /* fail stop */
@@ -88,7 +90,8 @@ struct node_opts {
 	struct work *work;
 	uint64_t seed;
 	uint64_t now_ms, wall_ms;
-	void *arg; /* node->arg and node->fatal: needed from the start */
+	struct tree_log seen; /* how far the log had come that the tree saw; zero: not known */
+	void *arg;            /* node->arg and node->fatal: needed from the start */
 	void (*fatal)(void *arg, const char *what, int error);
 };
 

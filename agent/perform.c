@@ -338,7 +338,8 @@ undo_exchange(struct run *r)
 	return 0; /* the newest local content stays at the path; what came out is rescued */
 }
 
-/* What came out was never logged and cannot go back: it is kept under a name of its own. */
+/* What came out was never logged, or nobody can say what it is, and it cannot go back: it is kept
+ * under a name of its own. */
 static void
 rescue(struct run *r)
 {
@@ -350,9 +351,13 @@ rescue(struct run *r)
 	int e;
 
 	if (tree_stage_stat(n->tree, r->stage, &s) < 0)
-		return;
+		s = r->old_sig; /* as good a guess as any: it is kept, whatever it is */
 	snprintf(name, sizeof(name), "rescued-%016llx", (unsigned long long)id);
 	e = tree_keep(n->tree, r->stage, name);
+	if (e == -ENOENT) { /* somebody took it out of the stage */
+		r->kept[0] = '\0';
+		return;
+	}
 	if (e < 0) {
 		n->fatal(n->arg, "content that nobody had logged could not be kept", e);
 		return;
@@ -395,7 +400,7 @@ do_exchange(struct run *r)
 	if (e < 0)
 		return e == -ENOENT ? -EBADE : e;
 	e = tree_stage_stat(tree_of(r), r->stage, &out);
-	if (e == 0 && !sig_eq_renamed(&out, &r->old_sig) && !SEEDED(no_look_out)) {
+	if ((e < 0 || !sig_eq_renamed(&out, &r->old_sig)) && !SEEDED(no_look_out)) {
 		if ((e = undo_exchange(r)) < 0)
 			return e;
 		rescue(r);
@@ -421,11 +426,11 @@ do_take(struct run *r)
 	if (e < 0)
 		return e == -ENOENT ? -EBADE : e;
 	e = tree_stage_stat(tree_of(r), r->stage, &out);
-	if (e == 0 && !sig_eq_renamed(&out, &r->old_sig)) {
+	if (e < 0 || !sig_eq_renamed(&out, &r->old_sig)) {
 		if (tree_place(tree_of(r), r->stage, ent->path, ent->path_len) == 0)
 			return -EBADE;
 		rescue(r); /* the name was taken again meanwhile: that is the newest */
-	} else if (e == 0 && ent->altered) {
+	} else if (ent->altered) {
 		rescue(r);
 	}
 	return 0;

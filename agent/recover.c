@@ -23,10 +23,16 @@ struct finding {
 static bool
 path_sig(struct node *n, const struct pathent *ent, struct sig *s)
 {
-	if (tree_stat(n->tree, ent->path, ent->path_len, s, NULL) == 0)
-		return true;
-	*s = (struct sig){0};
-	return false;
+	return tree_stat(n->tree, ent->path, ent->path_len, s, NULL) == 0;
+}
+
+/* Is it in the stage? 1, 0; -errno: nobody knows, and then nothing may follow from it. */
+static int
+staged(struct node *n, const char *stage, struct sig *s)
+{
+	int e = tree_stage_stat(n->tree, stage, s);
+
+	return e == 0 ? 1 : e == -ENOENT ? 0 : e;
 }
 
 /* An error leaves everything as it is: what nobody has logged must not stay under a name of the
@@ -38,10 +44,10 @@ put_rescued(struct node *n, const struct pathent *ent, const char *stage)
 	struct record rec;
 	char name[48];
 	struct sig s;
-	int e;
+	int e = staged(n, stage, &s);
 
-	if (ent->shown == NULL || tree_stage_stat(n->tree, stage, &s) < 0)
-		return 0;
+	if (ent->shown == NULL || e <= 0)
+		return e < 0 ? e : 0;
 	snprintf(name, sizeof(name), "rescued-%016llx", (unsigned long long)id);
 	e = tree_keep(n->tree, stage, name);
 	if (e < 0)
@@ -58,24 +64,45 @@ put_rescued(struct node *n, const struct pathent *ent, const char *stage)
 	return 0;
 }
 
-/* The displaced version: already in the store under its dot, or still in the stage. */
-static bool
+/* The displaced version: is it in the store under its dot, now if it still was in the stage? 1, 0;
+ * -errno: nobody knows. */
+static int
 displaced_kept(struct node *n, const struct pathent *ent, const char *stage)
 {
 	char kept[48];
 	struct sig s;
+	int e;
 
 	if (ent->shown == NULL || ent->altered)
-		return false;
+		return 0;
 	task_kept_name(ent->shown->r->dot, kept);
-	if (tree_stage_stat(n->tree, stage, &s) == 0) {
-		if (!sig_eq_renamed(&s, &ent->sig))
-			return false;
-		if (tree_keep(n->tree, stage, kept) == -EEXIST &&
-		    tree_kept_unlink(n->tree, kept) == 0)
-			(void)!tree_keep(n->tree, stage, kept);
-	}
-	return tree_kept_stat(n->tree, kept, &s) == 0 && s.ino == ent->sig.ino;
+	e = staged(n, stage, &s);
+	if (e < 0 || (e > 0 && !sig_eq_renamed(&s, &ent->sig)))
+		return e < 0 ? e : 0;
+	if (e > 0 && tree_keep(n->tree, stage, kept) == -EEXIST &&
+	    tree_kept_unlink(n->tree, kept) == 0)
+		(void)!tree_keep(n->tree, stage, kept);
+	e = tree_kept_stat(n->tree, kept, &s);
+	if (e < 0 && e != -ENOENT)
+		return e;
+	return e == 0 && s.ino == ent->sig.ino;
+}
+
+/*
+ * What was staged is gone, so it was put in its place: that holds as long as the log is no older
+ * than the tree. If it is, an old copy, the stage file may have gone in a time that this log knows
+ * nothing of, and what the path shows may be anybody's: then it has to be seen there.
+ */
+static bool
+placed(const struct node *n, const struct intent *in, const struct sig *shown)
+{
+	const struct irec *rec = index_record(in->ent, in->dot);
+
+	if (!n->old_log)
+		return true;
+	return shown->ino == in->ino && rec != NULL && shown->kind == rec->r->kind &&
+	       (shown->kind != KIND_FILE ||
+		(shown->size == rec->r->size && shown->mtime_ns == rec->r->mtime_ns));
 }
 
 static struct finding
@@ -85,18 +112,25 @@ after_exchange(struct node *n, const struct intent *in, const char *stage)
 	struct finding f = {0};
 	bool there = path_sig(n, ent, &f.shown);
 	struct sig s;
+	int e = staged(n, stage, &s);
 
-	if (tree_stage_stat(n->tree, stage, &s) == 0 && s.ino == in->ino)
+	f.error = e < 0 ? e : 0;
+	if (e < 0 || (e > 0 && s.ino == in->ino))
 		return f;
-	f.renamed = true;
-	f.keep = displaced_kept(n, ent, stage);
-	if (f.keep || tree_stage_stat(n->tree, stage, &s) < 0)
+	e = displaced_kept(n, ent, stage);
+	f.keep = e > 0;
+	if (e == 0)
+		e = staged(n, stage, &s);
+	f.error = e < 0 ? e : 0;
+	f.renamed = f.keep || placed(n, in, &f.shown);
+	if (e <= 0 || f.keep)
 		return f;
 	if (there && f.shown.ino == in->ino &&
 	    tree_exchange(n->tree, stage, ent->path, ent->path_len) == 0) {
 		f.renamed = false; /* a local edit had come out: it is back */
 		return f;
 	}
+	f.renamed = true;
 	f.error = put_rescued(n, ent, stage);
 	return f;
 }
@@ -107,14 +141,15 @@ after_take(struct node *n, const struct intent *in, const char *stage)
 	const struct pathent *ent = in->ent;
 	struct finding f = {0};
 	struct sig s;
+	int e;
 
 	(void)path_sig(n, ent, &f.shown);
-	f.keep = displaced_kept(n, ent, stage);
-	if (f.keep) {
-		f.renamed = true;
-		return f;
-	}
-	if (tree_stage_stat(n->tree, stage, &s) < 0)
+	e = displaced_kept(n, ent, stage);
+	f.keep = f.renamed = e > 0;
+	if (e == 0)
+		e = staged(n, stage, &s);
+	f.error = e < 0 ? e : 0;
+	if (e <= 0 || f.keep)
 		return f;
 	if (tree_place(n->tree, stage, ent->path, ent->path_len) == 0)
 		return f; /* a local edit had come out: it is back */
@@ -128,9 +163,12 @@ after_place(struct node *n, const struct intent *in, const char *stage)
 {
 	struct finding f = {0};
 	struct sig s;
+	int e = staged(n, stage, &s);
 
 	(void)path_sig(n, in->ent, &f.shown);
-	f.renamed = tree_stage_stat(n->tree, stage, &s) < 0 || s.ino != in->ino;
+	f.error = e < 0 ? e : 0;
+	f.renamed = e == 0 || (e > 0 && s.ino != in->ino);
+	f.renamed = f.renamed && placed(n, in, &f.shown);
 	return f;
 }
 
@@ -167,9 +205,9 @@ static struct finding
 after_dir(struct node *n, const struct intent *in)
 {
 	struct finding f = {0};
-	bool there = path_sig(n, in->ent, &f.shown);
+	int e = tree_stat(n->tree, in->ent->path, in->ent->path_len, &f.shown, NULL);
 
-	f.renamed = in->action == ACTION_MKDIR ? there && f.shown.kind == KIND_DIR : !there;
+	f.renamed = in->action == ACTION_MKDIR ? e == 0 && f.shown.kind == KIND_DIR : e == -ENOENT;
 	return f;
 }
 
@@ -281,7 +319,8 @@ recover_start(struct node *n)
 	for (const struct intent *in = n->index->intents; in != NULL; in = in->next) {
 		e = recover_one(n, in);
 		if (e < 0) {
-			n->fatal(n->arg, "a displaced file could not be moved to the store", e);
+			n->fatal(n->arg, "a change that a crash cut short cannot be put in order",
+				 e);
 			return;
 		}
 	}

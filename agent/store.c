@@ -188,15 +188,15 @@ sum_up(struct store *s, uint64_t size)
 }
 
 bool
-store_room(struct store *s, uint64_t size)
+store_room(struct store *s, uint64_t size, uint64_t coming)
 {
-	uint64_t kept = s->n->index->kept_bytes, max = s->n->conf->trash_max_size, trash;
+	uint64_t kept = s->n->index->kept_bytes + coming, max = s->n->conf->trash_max_size, trash;
 	bool room = size <= max && kept <= max - size;
 
 	if (!room) {
-		sum_up(s, size);
+		sum_up(s, coming + size);
 		kept = s->n->index->kept_bytes;
-		trash = s->trash + (kept > s->kept_sum ? kept - s->kept_sum : 0);
+		trash = s->trash + (kept > s->kept_sum ? kept - s->kept_sum : 0) + coming;
 		room = trash == 0 || (size <= max && trash <= max - size);
 	}
 	if (!room && !s->full)

@@ -26,11 +26,11 @@ void store_free(struct store *s);
 void store_tick(struct store *s);
 uint64_t store_deadline(const struct store *s);
 /*
- * May so many bytes be displaced? Not if the trash would be larger than trash.max_size and none of
- * it may go yet; one file that is larger than that may, into an empty trash. Conflicts do not
- * count.
+ * May so many bytes be displaced, while `coming` others are on their way to the store? Not if the
+ * trash would be larger than trash.max_size and none of it may go yet; one file that is larger than
+ * that may, into an empty trash. Conflicts do not count.
  */
-bool store_room(struct store *s, uint64_t size);
+bool store_room(struct store *s, uint64_t size, uint64_t coming);
 /* The configuration is another one: looks at once. */
 void store_reconfigured(struct store *s);
 /* Forgets one kept version now: its file is removed, PURGED is put. -ENOENT. */

@@ -39,6 +39,7 @@ struct run {
 	bool intent;              /* an INTENT was put and is open */
 	bool in_store;            /* what was displaced lies in the store under `kept` */
 	bool told_stuck;          /* that it is stuck was said */
+	uint64_t displaces;       /* bytes on their way to the trash */
 	uint64_t again_ms;        /* stuck behind the rename: tried again then; 0: it is not */
 	struct fetch_job fetch;
 	bool fetching;

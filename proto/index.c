@@ -1012,6 +1012,18 @@ kept_free(struct index *x, struct kept *k)
 	free(k);
 }
 
+/* Into both tables, or into none. */
+static int
+kept_add(struct index *x, struct kept *k)
+{
+	if (map_add(&x->kept_dots, dot_hash(x, k->dot), k) < 0)
+		return -ENOMEM;
+	if (map_add(&x->kept_content, content_hash(k->r->hash), k) == 0)
+		return 0;
+	map_del(&x->kept_dots, dot_hash(x, k->dot), k);
+	return -ENOMEM;
+}
+
 static int
 fold_kept(struct index *x, const struct entry *n)
 {
@@ -1023,9 +1035,11 @@ fold_kept(struct index *x, const struct entry *n)
 	if (k == NULL)
 		return -ENOMEM;
 	*k = (struct kept){n->dot, record_dup(&n->rec), n->num, n->flags, NULL, x->kept_last};
-	if (k->r == NULL || map_add(&x->kept_dots, dot_hash(x, k->dot), k) < 0 ||
-	    map_add(&x->kept_content, content_hash(k->r->hash), k) < 0)
-		return -ENOMEM; /* fatal to the caller: nothing to undo */
+	if (k->r == NULL || kept_add(x, k) < 0) {
+		record_free(k->r);
+		free(k);
+		return -ENOMEM;
+	}
 	if (x->kept_last != NULL)
 		x->kept_last->next = k;
 	else

@@ -117,15 +117,9 @@ done_testing() {
 }
 
 cleanup() {
-	local rc=$? n
+	local rc=$?
 	# shellcheck disable=SC2046
 	kill $(jobs -p) 2>/dev/null
-	# Only who ends in order leaves his counts.
-	if [ -n "${COVERAGE:-}" ]; then
-		for n in "$T"/lab/n[0-9]*/; do
-			"$lab" stop "$T/lab" "$(basename "$n")" 2>/dev/null
-		done
-	fi
 	[ -d "$T/lab" ] && "$lab" down "$T/lab" 2>/dev/null
 	if [ "$bad" = 0 ] && [ "$rc" = 0 ]; then
 		rm -rf "$T"

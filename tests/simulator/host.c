@@ -270,6 +270,7 @@ agent_start(struct host *h)
 			      .seed = rng_next(&s->rng),
 			      .now_ms = s->now_ns / SIM_MS,
 			      .wall_ms = wall_ms(h),
+			      .seen = h->noted,
 			      .arg = h,
 			      .fatal = on_fatal};
 	int r;
