@@ -246,7 +246,7 @@ check "log of everything too" json_has n1 'map(select(.path == "told") | .op) ==
 check "log --limit: the last ones" json_has n1 'map(.op) == ["edit"] and .[0].path == "told"' log --limit 1
 check "log --since" json_has n1 '. == []' log --since 2099-01-01
 check "log --since an hour ago: all of it" json_has n1 'length > 5 and map(.time) == (map(.time) | sort)' log --since 1h
-gives 2 "log --since what is no time" mimeo n1 log --since then
+gives 2 "log --since what is no time" mimeo n1 log --since sometime
 gives 2 "log --limit of what is no number" mimeo n1 log --limit few
 gives 0 "log for people" mimeo n1 log --limit 1
 says '^TIME .*NODE .*OP .*SIZE .*HASH .*PATH'
