@@ -218,7 +218,7 @@ do_patch(struct intake *in)
 static int
 do_write(struct intake *in)
 {
-	int e = open_stage(in);
+	int e = in->writing.failed ? -ENOMEM : open_stage(in); /* then it has a hole */
 
 	if (e < 0)
 		return e;

@@ -666,6 +666,82 @@ test_rewind_hindered(void)
 	nodes_free(all);
 }
 
+/* Memory runs out at each of its allocations: an error, nothing else. */
+static void
+test_rewind_memory(void)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 1});
+	struct machine *a = nodes_at(all, 0);
+	struct rewind_want w = {.dry = true};
+	unsigned failed = 0, other = 0;
+	bool met = true;
+
+	build(a);
+	settle(all, "a tree");
+	nodes_run(all, 2000);
+	w.past.time_ms = nodes_wall(all);
+	nodes_run(all, 2000);
+	wreck(a);
+	settle(all, "wrecked");
+	machine_save_wal(a);
+	for (unsigned k = 1; met; k++) {
+		struct rewind *r = NULL;
+		int e;
+
+		machine_fault(a,
+			      &(struct fault){
+				      .class = FAULT_MEMORY, .at = k, .last = k, .error = ENOMEM});
+		machine_meets(a, true);
+		e = rewind_new(machine_node(a), &w, &r);
+		for (int turn = 1; e == 0 && turn == 1;) {
+			turn = rewind_turn(r);
+			e = turn < 0 ? turn : 0;
+		}
+		machine_meets(a, false);
+		met = machine_faulted(a);
+		machine_fault(a, NULL);
+		failed += met && e == -ENOMEM;
+		other += (met && e != -ENOMEM && e != 0) || (!met && e != 0);
+		rewind_free(r);
+	}
+	ok(failed > 20, "-ENOMEM, %u times", failed);
+	is_int(other, 0, "and nothing else");
+	nodes_free(all);
+}
+
+/* A directory is deleted, and something that is ignored lies in it. */
+static void
+test_left(void)
+{
+	struct nodes *all =
+		nodes_new(&(struct nodes_opts){.n = 2, .more = "[watch]\nignore = *.tmp\n"});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+
+	user_mkdir(a, "dir");
+	user_fill(a, "dir/file", 1, 0, SMALL);
+	user_mkdir(a, "two");
+	settle(all, "two directories");
+	user_fill(b, "dir/x.tmp", 2, 0, SMALL);
+	user_fill(b, "two/x.tmp", 3, 0, SMALL);
+	user_remove(a, "dir/file");
+	user_remove(a, "dir");
+	user_remove(a, "two");
+	settle(all, "deleted");
+	ok(user_sees(a, "dir", NULL, 0) && user_sees_fill(b, "dir/x.tmp", 2, 0, SMALL),
+	   "it stays where something else is in it");
+	user_remove(b, "two/x.tmp");
+	nodes_run(all, 300000);
+	ok(user_sees(b, "two", NULL, 0), "when that is gone it goes");
+	machine_stop(b);
+	machine_start(b);
+	settle(all, "started again");
+	user_remove(b, "dir/x.tmp");
+	nodes_run(all, 300000);
+	ok(user_sees(b, "dir", NULL, 0), "also after a start");
+	ok(nodes_same(all), "both show the same");
+	nodes_free(all);
+}
+
 int
 main(void)
 {
@@ -680,5 +756,7 @@ main(void)
 	test_rewind(1);
 	test_undo();
 	test_rewind_hindered();
+	test_rewind_memory();
+	test_left();
 	return tap_done();
 }
