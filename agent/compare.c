@@ -364,7 +364,7 @@ ask(struct compare *c)
 	buf_put_u16(&b, c->bucket);
 	buf_put_u8(&b, c->rehash && !c->summed ? FLAG_REHASH : 0);
 	if (a != NULL) {
-		*a = (struct asked){.ask.tell = told, .c = c};
+		*a = (struct asked){.ask = {.tell = told, .again = true}, .c = c};
 		c->asked = a;
 		c->until_ms = c->n->now_ms + COMPARE_ANSWER_MS;
 	}

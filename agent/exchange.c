@@ -66,6 +66,7 @@ peer_new(struct exchange *x, const char *name)
 static void
 peer_free(struct peer *p)
 {
+	peer_asks_fail(p);
 	dotset_free(&p->acked);
 	dotset_free(&p->seen);
 	free(p);
@@ -227,18 +228,6 @@ exchange_connect(struct exchange *x, const char *peer, bool dialled)
 }
 
 static void
-asks_fail(struct link *l)
-{
-	struct ask *a = l->asks, *next;
-
-	l->asks = NULL;
-	for (; a != NULL; a = next) {
-		next = a->next;
-		a->tell(a, CODE_ERROR, true, NULL, 0);
-	}
-}
-
-static void
 peer_unlinked(struct link *l, const char *why)
 {
 	struct peer *p = l->peer;
@@ -271,7 +260,7 @@ exchange_closed(struct link *l, const char *why)
 	*at = l->next;
 	peer_unlinked(l, why);
 	gossip_closed(x->n->gossip, l);
-	asks_fail(l);
+	link_asks_closed(l);
 	merge_link_closed(x->n->merge, l);
 	fetch_link_closed(x->n->fetch, l);
 	serve_link_closed(x->n->serve, l);
@@ -335,8 +324,10 @@ opened(struct link *l, const struct msg *hello)
 		session_bye(l->s, CODE_DUPLICATE, msg_code_text(CODE_DUPLICATE));
 		return;
 	}
-	if (p->link != NULL)
+	if (p->link != NULL) {
+		link_asks_replaced(p->link);
 		session_bye(p->link->s, CODE_DUPLICATE, msg_code_text(CODE_DUPLICATE));
+	}
 	if (p->store != hello->store) { /* another store under this name: what the old one had
 					   applied is void */
 		dotset_clear(&p->acked);
@@ -354,102 +345,11 @@ opened(struct link *l, const struct msg *hello)
 	    log_s("peer", p->name));
 	p->seen_ms = x->n->now_ms;
 	link_opened(l, hello->digest == l->digest);
+	peer_asks_again(p);
 	gossip_opened(x->n->gossip, l);
 	merge_link_opened(x->n->merge, p);
 	fetch_peers_changed(x->n->fetch);
 	apply_peers_changed(x->n->apply);
-}
-
-/* ---- questions ---- */
-
-int
-exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len, struct ask *a)
-{
-	struct link *l = p->link;
-	struct msg m = {.type = MSG_ASK, .what = what, .bytes = blob, .len = len};
-	int r;
-
-	if (l == NULL)
-		return -ENOTCONN;
-	m.id = a->id = ++l->ask_id;
-	r = session_send(l->s, &m);
-	if (r < 0)
-		return r;
-	a->next = l->asks;
-	l->asks = a;
-	return 0;
-}
-
-void
-exchange_ask_forget(struct peer *p, struct ask *a)
-{
-	struct ask **at;
-
-	if (p->link == NULL)
-		return;
-	for (at = &p->link->asks; *at != NULL; at = &(*at)->next) {
-		if (*at == a) {
-			*at = a->next;
-			return;
-		}
-	}
-}
-
-int
-exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob, size_t len)
-{
-	return session_send(l->s, &(struct msg){.type = MSG_TELL,
-						.id = id,
-						.code = code,
-						.last = last,
-						.bytes = blob,
-						.len = len});
-}
-
-void
-exchange_on_ask(struct exchange *x, exchange_asked f, void *arg)
-{
-	x->asked = f;
-	x->asked_arg = arg;
-}
-
-void
-exchange_on_question(struct exchange *x, uint8_t what, exchange_asked f, void *arg)
-{
-	assert(what <= ASK_WHAT_MAX);
-	x->question[what].f = f;
-	x->question[what].arg = arg;
-}
-
-static void
-got_ask(struct link *l, const struct msg *m)
-{
-	struct exchange *x = l->x;
-
-	if (merge_asked(x->n->merge, l, m->id, m->what, m->bytes, m->len))
-		return;
-	if (m->what <= ASK_WHAT_MAX && x->question[m->what].f != NULL)
-		x->question[m->what].f(x->question[m->what].arg, l, m->id, m->what, m->bytes,
-				       m->len);
-	else if (l->x->asked != NULL)
-		l->x->asked(l->x->asked_arg, l, m->id, m->what, m->bytes, m->len);
-	else
-		(void)!exchange_tell(l, m->id, CODE_REFUSED, true, NULL, 0);
-}
-
-static void
-got_tell(struct link *l, const struct msg *m)
-{
-	for (struct ask **at = &l->asks; *at != NULL; at = &(*at)->next) {
-		struct ask *a = *at;
-
-		if (a->id != m->id)
-			continue;
-		if (m->last)
-			*at = a->next;
-		a->tell(a, m->code, m->last, m->bytes, m->len);
-		return;
-	}
 }
 
 /* ---- messages ---- */
@@ -494,10 +394,10 @@ got(struct link *l, const struct msg *m)
 		serve_cancel(n->serve, l, m);
 		break;
 	case MSG_ASK:
-		got_ask(l, m);
+		link_got_ask(l, m);
 		break;
 	case MSG_TELL:
-		got_tell(l, m);
+		link_got_tell(l, m);
 		break;
 	case MSG_MEMBER:
 		gossip_got_member(n->gossip, l, m);
@@ -655,6 +555,7 @@ exchange_tick(struct exchange *x)
 {
 	exchange_mark(x);
 	exchange_inbox_tick(x);
+	exchange_asks_tick(x);
 	interval(x);
 	for (struct link *l = x->links; l != NULL; l = l->next) {
 		session_tick(l->s, x->n->now_ms, x->n->wall_ms);
@@ -667,8 +568,9 @@ exchange_tick(struct exchange *x)
 uint64_t
 exchange_deadline(const struct exchange *x)
 {
-	uint64_t at = exchange_inbox_deadline(x);
+	uint64_t at = exchange_inbox_deadline(x), again = exchange_asks_deadline(x);
 
+	at = again < at ? again : at;
 	for (const struct link *l = x->links; l != NULL; l = l->next) {
 		uint64_t d = session_deadline(l->s), p = l->open ? link_deadline(l) : UINT64_MAX;
 

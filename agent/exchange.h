@@ -59,6 +59,7 @@ struct lack {
 	uint64_t count, bytes, oldest_ms;
 };
 /* One member as this node sees it, connected or not. Lives as long as the exchange. */
+struct ask;
 struct peer {
 	char name[MEMBER_NAME_BYTES_MAX + 1];
 	struct link *link;    /* the open session that is used; NULL: none */
@@ -85,6 +86,8 @@ struct peer {
 	 * (wall ms over there) and when a higher one was heard */
 	uint64_t seen_ms, lost_ms, beat, beat_ms;
 	enum peer_state state; /* as last said */
+	struct ask *waiting;   /* questions.c: for a link, since waiting_ms */
+	uint64_t waiting_ms;
 	struct peer *next;
 };
 
@@ -147,21 +150,30 @@ struct lack exchange_lack(const struct exchange *x, struct peer *p);
 struct lack exchange_lack_lately(const struct exchange *x, struct peer *p);
 /* The wall clock of that member minus ours, in ms; 0 if it is not connected. */
 int64_t exchange_clock_offset(const struct exchange *x, const char *name);
-/* Ask a peer something about a path or its store (ASK/TELL). done is called for each part and at
- * the end (last), or with CODE_ERROR when the link closes. */
+/*
+ * Ask a peer something about a path or its store (ASK/TELL). tell is called for each part and at
+ * the end (last; the ask is the caller's again), or with CODE_ERROR when the link closes. `again`,
+ * set by the caller: the question changes nothing, so where the link is given up for another one
+ * with the same peer, it is asked there if no part of the answer has come, EXCHANGE_AGAIN_MS later
+ * at most. -ENOTCONN, or what session_send says: nothing was asked, tell is not called.
+ */
+#define EXCHANGE_AGAIN_MS 1000
 struct ask {
 	void (*tell)(struct ask *a, uint8_t code, bool last, const uint8_t *blob, size_t len);
+	bool again;
+	/* questions.c's */
+	bool heard;
+	uint8_t what;
 	uint32_t id;
+	uint8_t *blob;
+	size_t len;
 	struct ask *next;
 };
 NODISCARD int exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len,
 			   struct ask *a);
-void exchange_ask_forget(struct peer *p, struct ask *a);
-/* Who answers questions of peers: set by the owner. reply through exchange_tell. */
+/* Who answers a question (enum ask_what) of peers, through exchange_tell. */
 typedef void (*exchange_asked)(void *arg, struct link *l, uint32_t id, uint8_t what,
 			       const uint8_t *blob, size_t len);
-void exchange_on_ask(struct exchange *x, exchange_asked f, void *arg);
-/* The same for one question (enum ask_what) alone; it goes before. */
 void exchange_on_question(struct exchange *x, uint8_t what, exchange_asked f, void *arg);
 NODISCARD int exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob,
 			    size_t len);

@@ -33,8 +33,6 @@ struct exchange {
 	size_t inbox_bytes;
 	uint64_t inbox_ms; /* when it was last taken out of, or became half full */
 	bool acked_moved;  /* somebody's acknowledgements: gossip.c relays them */
-	exchange_asked asked;
-	void *asked_arg;
 	struct {
 		exchange_asked f;
 		void *arg;
@@ -88,6 +86,18 @@ struct link {
 void link_told_ack(struct link *l, const struct peer *p, const struct dotset *set);
 /* exchange.c */
 bool exchange_must(struct exchange *x, int r); /* false: out of memory was reported as fatal */
+/* questions.c */
+void link_got_ask(struct link *l, const struct msg *m);
+void link_got_tell(struct link *l, const struct msg *m);
+/* The peer is talked to by another link from now on, which opens soon: what may be asked again
+ * waits for it. */
+void link_asks_replaced(struct link *l);
+/* The same where the link was one too many; all other questions fail. */
+void link_asks_closed(struct link *l);
+void peer_asks_again(struct peer *p); /* what waits goes out by its link */
+void peer_asks_fail(struct peer *p);
+void exchange_asks_tick(struct exchange *x);
+uint64_t exchange_asks_deadline(const struct exchange *x);
 /* replicate.c */
 void link_opened(struct link *l, bool same);
 void link_got_seen(struct link *l, const struct msg *m);

@@ -386,7 +386,7 @@ ask_one(struct keepers *k, size_t i, const struct place *after)
 
 	if (a == NULL)
 		return;
-	*a = (struct asked){.ask.tell = told, .k = k, .i = i};
+	*a = (struct asked){.ask = {.tell = told, .again = true}, .k = k, .i = i};
 	want_encode(&b, &k->want, after);
 	if (!b.failed && ++p->pages <= PAGES_MAX &&
 	    exchange_ask(peer, ASK_KEPT, b.data, b.len, &a->ask) == 0) {

@@ -256,7 +256,7 @@ ask_one(struct inquiry *q, struct peer *p)
 
 	if (k != NULL) {
 		k->q = q;
-		k->ask.tell = told;
+		k->ask = (struct ask){.tell = told, .again = true};
 		if (exchange_ask(p, ASK_PATH, q->path, q->path_len, &k->ask) == 0) {
 			q->open++;
 			return;
