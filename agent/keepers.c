@@ -29,6 +29,8 @@ struct keeper {
 	struct asked *asked;
 	uint64_t until_ms;
 	unsigned pages;
+	bool awaited;  /* it was connected a moment ago: it is asked if it is again before until_ms
+			*/
 	bool answered; /* all of it */
 };
 
@@ -463,6 +465,34 @@ told(struct ask *ask, uint8_t code, bool last, const uint8_t *blob, size_t len)
 }
 
 static void
+await(struct keepers *k, struct keeper *p, const struct peer *peer)
+{
+	uint64_t now = k->n->now_ms;
+
+	if (peer->lost_ms == 0 || now - peer->lost_ms >= KEEPERS_LOST_MS)
+		return;
+	p->awaited = true;
+	p->until_ms = now + KEEPERS_ANSWER_MS;
+}
+
+/* Is it still to come? */
+static bool
+awaited(struct keepers *k, size_t i)
+{
+	struct keeper *p = &k->keeper[i];
+	const struct peer *peer = p->awaited ? exchange_peer(k->n->exchange, p->name) : NULL;
+
+	if (peer == NULL)
+		return false;
+	if (peer->link == NULL && k->n->now_ms < p->until_ms)
+		return true;
+	p->awaited = false;
+	if (peer->link != NULL)
+		ask_one(k, i, &(struct place){0});
+	return false;
+}
+
+static void
 ask_all(struct keepers *k)
 {
 	snprintf(k->keeper[SELF].name, sizeof(k->keeper[SELF].name), "%s", k->n->conf->name);
@@ -473,6 +503,8 @@ ask_all(struct keepers *k)
 		snprintf(k->keeper[k->nkeepers].name, sizeof(p->name), "%s", p->name);
 		if (p->link != NULL)
 			ask_one(k, k->nkeepers, &(struct place){0});
+		else
+			await(k, &k->keeper[k->nkeepers], p);
 		k->nkeepers++;
 	}
 }
@@ -553,7 +585,7 @@ keepers_done(struct keepers *k)
 
 		if (p->asked != NULL && (now >= p->until_ms || now >= k->until_ms))
 			leave(p);
-		open = open || p->asked != NULL;
+		open = awaited(k, i) || open || p->asked != NULL;
 	}
 	if (!open && !k->sorted && k->nfound > 0)
 		qsort(k->found, k->nfound, sizeof(struct keepers_found *), older);
