@@ -32,6 +32,7 @@
 
 #define WORKERS 4
 #define GUARD_MS 2000      /* how often the root is looked at */
+#define POLL_MS 250        /* how often the log is, where there is no watch for it */
 #define FILES_WANTED 65536 /* descriptors: staged files, peers, clients */
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_HALTED = 5 };
@@ -53,6 +54,7 @@ struct agent {
 	struct hook *hook;
 	struct loop_timer timer;
 	uint64_t guard_ms;
+	uint64_t poll_ms; /* 0: the log is watched */
 	int lock;
 	bool stopping;
 	bool members_changed; /* sshd's files are to be written */
@@ -111,6 +113,16 @@ follow_members(struct agent *a)
 	}
 }
 
+/* Without a watch. */
+static void
+poll_wal(struct agent *a)
+{
+	if (a->poll_ms == 0 || a->node->now_ms < a->poll_ms)
+		return;
+	a->poll_ms = a->node->now_ms + POLL_MS;
+	node_wal_changed(a->node);
+}
+
 static void
 turn(void *arg)
 {
@@ -120,6 +132,7 @@ turn(void *arg)
 	if (a->stopping)
 		return;
 	guard(a);
+	poll_wal(a);
 	node_tick(a->node, clock_mono_ms(), clock_wall_ms());
 	follow_members(a);
 	scout_turn(a->scout);
@@ -132,6 +145,7 @@ turn(void *arg)
 	at = control_deadline(a->control) < at ? control_deadline(a->control) : at;
 	at = http_deadline(a->http) < at ? http_deadline(a->http) : at;
 	at = a->guard_ms < at ? a->guard_ms : at;
+	at = a->poll_ms != 0 && a->poll_ms < at ? a->poll_ms : at;
 	loop_timer_set(a->loop, &a->timer, at);
 }
 
@@ -241,19 +255,29 @@ take_lock(struct agent *a)
 	return a->lock < 0 ? a->lock : 0;
 }
 
-/* By its directory: the name is another file after each compaction. */
+/*
+ * By its directory: the name is another file after each compaction. Whoever has used up the watches
+ * (a watcher with many directories, most likely) does not keep the agent from running.
+ */
 static int
 watch_wal(struct agent *a)
 {
-	int r;
+	int r = -EMFILE;
 
 	a->notify = notify_new();
-	if (a->notify == NULL) {
-		snprintf(a->err, sizeof(a->err),
-			 "no inotify instance: raise fs.inotify.max_user_instances");
-		return -EMFILE;
+	if (a->notify != NULL)
+		r = notify_add(a->notify, a->conf->state, NOTIFY_MODIFY | NOTIFY_MOVED_TO);
+	if (r == -EMFILE || r == -ENOSPC) {
+		notify_free(a->notify);
+		a->notify = NULL;
+		a->poll_ms = a->node->now_ms + POLL_MS;
+		LOG(a->log, LOG_WARN, "wal.unwatched",
+		    "no inotify watch or instance is left: the log is looked at a few times a "
+		    "second until the next start; raise it with: sysctl "
+		    "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
+		    log_s("state", a->conf->state), log_err(r));
+		return 0;
 	}
-	r = notify_add(a->notify, a->conf->state, NOTIFY_MODIFY | NOTIFY_MOVED_TO);
 	if (r >= 0)
 		r = loop_fd_add(a->loop, notify_fd(a->notify), EPOLLIN, on_notify, a);
 	if (r < 0)

@@ -614,7 +614,9 @@ run_verb(struct command *c, const struct verb_row *r)
 	if (code != CONTROL_OK)
 		return code;
 	if (r->needs_conf && settings_load(c->file, &c->conf, c->err, sizeof(c->err)) < 0) {
-		fprintf(stderr, "%s\n", c->err);
+		fprintf(stderr, "%s%s\n", c->err,
+			access(c->file, F_OK) < 0 ? ": `mimeo init` makes one, -c names another"
+						  : "");
 		return CONTROL_USAGE;
 	}
 	if (strcmp(r->name, "put") != 0 && strcmp(r->name, "join") != 0)

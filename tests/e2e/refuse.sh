@@ -139,6 +139,8 @@ restart n2 sshd
 restart n1 agent # its counters begin anew
 said_by_dial 'peer\.unreachable its host key is not the pinned one.* peer=n2' hostkey "a wrong host key"
 check "a wrong host key: dial says which file and what to do" said 'host key of .*known_hosts: .*mimeo forget'
+check "a wrong host key: in a line of the log, not beside it" bash -c "! grep -q '^error: ' '$T/lab/n1/log/agent.log'"
+check "a wrong host key: errors has all of it" bash -c "'$build/mimeo' -c '$T/lab/n1/mimeo.conf' errors --json | grep -q 'host key of .*known_hosts: .*mimeo forget'"
 cp -p "$T/good/ssh_host_ed25519_key"* "$T/lab/n2/state/"
 restart n2 sshd
 "$lab" start "$T/lab" n2 agent

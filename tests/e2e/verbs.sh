@@ -107,6 +107,7 @@ END
 gives 4 "all keys are taken; no agent answers" "$build/mimeo" -c "$T/full.conf" status
 gives 4 "MIMEO_CONF names the configuration" env MIMEO_CONF="$T/full.conf" "$build/mimeo" status
 gives 2 "-c comes before it" env MIMEO_CONF="$T/full.conf" "$build/mimeo" -c "$T/none.conf" status
+says 'none.conf: cannot open.*mimeo init.* -c names another'
 refuses() { # LINE PATTERN TEXT: each program, in one line with file and line
 	local p
 	sed "s|$2|$3|" "$T/full.conf" >"$T/bad.conf"

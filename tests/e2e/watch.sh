@@ -118,7 +118,7 @@ exec 8>&-
 check_soon "closed, it comes along" grep -q begun "$b/open"
 
 # Fewer watches than directories, by a user namespace of its own: the rest is polled.
-if unshare -Ur true 2>/dev/null && [ -w /proc/sys/user/max_inotify_watches ]; then
+if unshare -Ur bash -c 'echo 20 >/proc/sys/user/max_inotify_watches' 2>/dev/null; then
 	"$lab" stop "$T/lab" n1 watcher
 	sed -i '/^rescan/d; s/^\[watch\]$/[watch]\nrescan = 1s/' "$T/lab/n1/mimeo.conf"
 	unshare -Ur bash -c "echo 20 >/proc/sys/user/max_inotify_watches && exec '$build/mimeo-watcher' -c '$T/lab/n1/mimeo.conf'" >"$T/poll.log" 2>&1 &
@@ -128,6 +128,18 @@ if unshare -Ur true 2>/dev/null && [ -w /proc/sys/user/max_inotify_watches ]; th
 	check_soon "and what has none is polled" test -e "$b/many/d1/polled" -a -e "$b/many/d17/polled" -a -e "$b/many/d44/polled" -a -e "$b/many/d89/polled"
 	kill "$poller"
 	wait "$poller"
+	"$lab" start "$T/lab" n1
+	check_soon "in sync again" in_sync n1 n2
+	# An agent that gets none at all.
+	"$lab" stop "$T/lab" n1 agent
+	MIMEO_LIBEXEC=$T/lab/n1/libexec unshare -Ur bash -c \
+		"echo 0 >/proc/sys/user/max_inotify_watches && exec '$build/mimeo-agent' -c '$T/lab/n1/mimeo.conf'" >"$T/blind.log" 2>&1 &
+	blind=$!
+	check_soon "an agent without a watch says what to type" grep -q 'wal.unwatched .*sysctl fs.inotify.max_user_watches' "$T/blind.log"
+	echo "from a blind one" >"$a/blind"
+	check_soon "and goes on all the same" grep -q 'from a blind one' "$b/blind"
+	kill "$blind"
+	wait "$blind"
 	"$lab" start "$T/lab" n1
 	check_soon "in sync again" in_sync n1 n2
 else
