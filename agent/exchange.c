@@ -149,6 +149,15 @@ exchange_member(struct exchange *x, const struct member *m)
 		x->n->acked(x->n->arg);
 }
 
+struct peer *
+exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *arg), void *arg)
+{
+	for (struct peer *p = x->peers; p != NULL; p = p->next)
+		if (p->link != NULL && f(p, arg))
+			return p;
+	return NULL;
+}
+
 /* ---- links ---- */
 
 struct session *
@@ -371,6 +380,21 @@ exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len, struct 
 	return 0;
 }
 
+void
+exchange_ask_forget(struct peer *p, struct ask *a)
+{
+	struct ask **at;
+
+	if (p->link == NULL)
+		return;
+	for (at = &p->link->asks; *at != NULL; at = &(*at)->next) {
+		if (*at == a) {
+			*at = a->next;
+			return;
+		}
+	}
+}
+
 int
 exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob, size_t len)
 {
@@ -380,6 +404,13 @@ exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *
 						.last = last,
 						.bytes = blob,
 						.len = len});
+}
+
+void
+exchange_on_ask(struct exchange *x, exchange_asked f, void *arg)
+{
+	x->asked = f;
+	x->asked_arg = arg;
 }
 
 void
@@ -400,6 +431,8 @@ got_ask(struct link *l, const struct msg *m)
 	if (m->what <= ASK_WHAT_MAX && x->question[m->what].f != NULL)
 		x->question[m->what].f(x->question[m->what].arg, l, m->id, m->what, m->bytes,
 				       m->len);
+	else if (l->x->asked != NULL)
+		l->x->asked(l->x->asked_arg, l, m->id, m->what, m->bytes, m->len);
 	else
 		(void)!exchange_tell(l, m->id, CODE_REFUSED, true, NULL, 0);
 }

@@ -121,6 +121,8 @@ struct peer *link_peer(struct link *l);
 /* Inlined content of a record that is on its way through the WAL: ownership of the malloc'ed bytes
  * goes to the caller. NULL: none. */
 uint8_t *exchange_inlined(struct exchange *x, struct dot dot, size_t *len);
+/* Calls f for each connected peer; stops and returns the first non-NULL. */
+struct peer *exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *arg), void *arg);
 /* After each durable round. */
 void exchange_durable(struct exchange *x, uint64_t lsn);
 void exchange_tick(struct exchange *x);
@@ -151,10 +153,12 @@ struct ask {
 };
 NODISCARD int exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len,
 			   struct ask *a);
-/* Who answers one question of peers (enum ask_what), through exchange_tell: set by the owner. What
- * nobody answers is refused. */
+void exchange_ask_forget(struct peer *p, struct ask *a);
+/* Who answers questions of peers: set by the owner. reply through exchange_tell. */
 typedef void (*exchange_asked)(void *arg, struct link *l, uint32_t id, uint8_t what,
 			       const uint8_t *blob, size_t len);
+void exchange_on_ask(struct exchange *x, exchange_asked f, void *arg);
+/* The same for one question (enum ask_what) alone; it goes before. */
 void exchange_on_question(struct exchange *x, uint8_t what, exchange_asked f, void *arg);
 NODISCARD int exchange_tell(struct link *l, uint32_t id, uint8_t code, bool last, const void *blob,
 			    size_t len);

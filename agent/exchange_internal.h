@@ -33,6 +33,8 @@ struct exchange {
 	size_t inbox_bytes;
 	uint64_t inbox_ms; /* when it was last taken out of, or became half full */
 	bool acked_moved;  /* somebody's acknowledgements: gossip.c relays them */
+	exchange_asked asked;
+	void *asked_arg;
 	struct {
 		exchange_asked f;
 		void *arg;
