@@ -202,6 +202,7 @@ test_questions(void)
 	is_int(question(all, ASK_SHOWN, "\x05\x00\x00", 3), CODE_OK, "one bucket");
 	is_int(question(all, ASK_SHOWN, "\xff\x7f\x00", 3), CODE_REFUSED, "no such bucket");
 	is_int(question(all, ASK_SHOWN, "\xff\xff", 2), CODE_REFUSED, "too short");
+	is_int(question(all, 239, NULL, 0), CODE_REFUSED, "a question that nobody knows");
 	is_int(question(all, MERGE_DIGEST, NULL, 0), CODE_OK, "digests");
 	is_int(question(all, MERGE_STATE, NULL, 0), CODE_OK, "a whole state");
 	is_int(question(all, MERGE_RECORDS, "\x01", 1), CODE_ERROR, "records of no set at all");
