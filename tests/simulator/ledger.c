@@ -28,6 +28,7 @@ struct spot {
 	struct content stale; /* what lay there when the machine was new */
 	bool has_stale;
 	struct content mine; /* what a user put there last, and nobody touched since */
+	uint64_t mine_ino;   /* the file that has it */
 	bool has_mine;
 	struct content old; /* one of unlikely many old versions: waits for the operator */
 	bool has_old;
@@ -207,6 +208,23 @@ add_seen(struct spot *s, const uint8_t *hash)
 	memcpy(s->seen[s->nseen++].hash, hash, HASH_BYTES);
 }
 
+/* The agent moved a user's file to another path, as somebody's rename: the file is the same, and
+ * what users do to it there, they do to what they had put here. */
+static void
+mine_moves(struct ledger *l, const struct host *h, struct spot *to, const struct inode *i)
+{
+	for (size_t k = 0; k < l->nplaces; k++) {
+		struct spot *s = &l->places[k].spot[h->index];
+
+		if (s == to || !s->has_mine || s->mine_ino != i->ino)
+			continue;
+		to->mine = s->mine;
+		to->mine_ino = s->mine_ino;
+		to->has_mine = true;
+		s->has_mine = false;
+	}
+}
+
 void
 ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
 {
@@ -216,9 +234,12 @@ ledger_seen(struct ledger *l, const struct host *h, const char *path, const stru
 	if (hash_of(i->data.data, i->data.len, hash) < 0)
 		abort();
 	add_seen(s, hash);
-	if (!h->in_user)
+	if (!h->in_user) {
+		mine_moves(l, h, s, i);
 		return;
+	}
 	memcpy(s->mine.hash, hash, HASH_BYTES);
+	s->mine_ino = i->ino;
 	s->has_mine = i->kind == KIND_FILE && i->writers == 0;
 }
 
