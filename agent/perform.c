@@ -313,7 +313,7 @@ as_known(struct run *r, const struct pathent *ent)
 	int e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
 	if (e < 0 && e != -EMEDIUMTYPE)
-		return e == -ENOENT ? -EBADE : e;
+		return e == -ENOENT || e == -ELOOP ? -EBADE : e;
 	if (e == -EMEDIUMTYPE || !sig_eq(&now, &ent->sig))
 		return -EBADE;
 	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? busy(r, ent->path, ent->path_len)
@@ -813,7 +813,9 @@ start_rmdir(struct run *r)
 	struct pathent *ent = r->task->ent;
 	int e = tree_list(tree_of(r), ent->path, ent->path_len, stop_at_first, NULL);
 
-	if (e < 0 && e != -ENOENT) {
+	if (e == -ELOOP) {
+		adopt(r);
+	} else if (e < 0 && e != -ENOENT) {
 		fail(r, e, "list");
 	} else if (e > 0 && r->rec != NULL && !r->plan.room) {
 		put_applied(r, ent, r->rec->dot, APPLIED_LEFT,
@@ -835,7 +837,7 @@ start_place(struct run *r)
 	struct sig now;
 	int e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
-	if (e == 0 || e == -EMEDIUMTYPE)
+	if (e == 0 || e == -EMEDIUMTYPE || e == -ELOOP)
 		adopt(r);
 	else if (e != -ENOENT)
 		fail(r, e, "look");
@@ -850,7 +852,7 @@ start_mkdir(struct run *r)
 	struct sig now;
 	int e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
-	if (e == 0 || e == -EMEDIUMTYPE)
+	if (e == 0 || e == -EMEDIUMTYPE || e == -ELOOP)
 		adopt(r);
 	else if (e != -ENOENT)
 		fail(r, e, "look");
@@ -877,7 +879,7 @@ start_change(struct run *r)
 		r->ino = ent->sig.ino;
 		r->old_sig = ent->sig;
 	}
-	if (e == -EBADE || e == -ENOENT)
+	if (e == -EBADE || e == -ENOENT || e == -ELOOP)
 		adopt(r);
 	else if (e == -EAGAIN)
 		later(r, e, REASON_BUSY);
