@@ -198,8 +198,7 @@ dirs_synced(struct sync_job *j, int error)
 	commit_then(r->node->commit, &r->done);
 }
 
-/* What was displaced goes from the stage to the store, under its dot. A copy that lies there
- * already is of the same version. */
+/* What was displaced goes from the stage to the store, under its dot. */
 static int
 keep_displaced(struct run *r)
 {
@@ -208,12 +207,7 @@ keep_displaced(struct run *r)
 	if (r->kept[0] == '\0' || r->in_store)
 		return 0;
 	e = SEEDED(displaced_lost) ? tree_stage_unlink(tree_of(r), r->stage)
-				   : tree_keep(tree_of(r), r->stage, r->kept);
-	if (e == -EEXIST) {
-		e = tree_kept_unlink(tree_of(r), r->kept);
-		if (e == 0)
-			e = tree_keep(tree_of(r), r->stage, r->kept);
-	}
+				   : store_keep(r->node, r->stage, r->kept, r->old);
 	r->in_store = e == 0;
 	return e;
 }

@@ -71,9 +71,7 @@ displaced_kept(struct node *n, const struct pathent *ent, const char *stage)
 	if (tree_stage_stat(n->tree, stage, &s) == 0) {
 		if (!sig_eq_renamed(&s, &ent->sig))
 			return false;
-		if (tree_keep(n->tree, stage, kept) == -EEXIST &&
-		    tree_kept_unlink(n->tree, kept) == 0)
-			(void)!tree_keep(n->tree, stage, kept);
+		(void)!store_keep(n, stage, kept, ent->shown->r);
 	}
 	return tree_kept_stat(n->tree, kept, &s) == 0 && s.ino == ent->sig.ino;
 }
