@@ -26,6 +26,7 @@ struct spot {
 	struct content *seen; /* what has ever lain there */
 	size_t nseen;
 	struct content stale; /* what lay there when the machine was new */
+	size_t stale_from; /* so many records had been logged by then */
 	bool has_stale;
 	struct content mine; /* what a user put there last, and nobody touched since */
 	uint64_t mine_ino;   /* the file that has it */
@@ -384,6 +385,7 @@ ledger_stale(struct ledger *l, const struct host *h, const char *path, const str
 
 	if (hash_of(i->data.data, i->data.len, s->stale.hash) < 0)
 		abort();
+	s->stale_from = l->nlogged;
 	s->has_stale = true;
 }
 
@@ -748,7 +750,9 @@ check_stale(struct ledger *l, const struct host *h, const struct place *p)
 	const struct irec *w = e != NULL ? index_winner(e) : NULL;
 	const struct logged *o = w != NULL ? find(l, w->r->dot) : NULL;
 
+	/* What had been logged before, as the news that it was then, comes back from the others. */
 	if (!s->has_stale || o == NULL || o->host != h->index ||
+	    (size_t)(o - l->logged) < s->stale_from ||
 	    memcmp(w->r->hash, s->stale.hash, HASH_BYTES) != 0)
 		return;
 	for (const struct irec *i = e->recs; i != NULL; i = i->next)
