@@ -26,7 +26,7 @@ struct spot {
 	struct content *seen; /* what has ever lain there */
 	size_t nseen;
 	struct content stale; /* what lay there when the machine was new */
-	size_t stale_from; /* so many records had been logged by then */
+	size_t stale_from;    /* so many records had been logged by then */
 	bool has_stale;
 	struct content mine; /* what a user put there last, and nobody touched since */
 	uint64_t mine_ino;   /* the file that has it */
