@@ -66,6 +66,14 @@ probe_run(struct work_job *j)
 
 /* ---- the verdict, under the lock ---- */
 
+/* Is nothing there? A symlink that took a directory's place is on the way to nothing either: what
+ * lay below has gone, and nobody follows it. */
+static bool
+is_absent(int error)
+{
+	return error == -ENOENT || error == -ELOOP;
+}
+
 static bool
 same_place(struct run *r)
 {
@@ -74,7 +82,7 @@ same_place(struct run *r)
 	int e = tree_stat(r->node->tree, ent->path, ent->path_len, &now, NULL);
 
 	if (r->probe_state.kind == KIND_ABSENT)
-		return e == -ENOENT;
+		return is_absent(e);
 	return e == 0 && sig_eq(&now, &r->probe_sig);
 }
 
@@ -226,7 +234,7 @@ look(struct run *r)
 	int e = tree_stat(r->node->tree, ent->path, ent->path_len, &r->probe_sig, NULL);
 
 	r->probe_state = (struct record){.path = ent->path, .path_len = ent->path_len};
-	if (e == -ENOENT) {
+	if (is_absent(e)) {
 		r->probe_sig = (struct sig){0};
 		return 0;
 	}

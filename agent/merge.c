@@ -533,17 +533,22 @@ merge_durable(struct merge *m)
 		answer(m);
 }
 
+/* Looked up by name: asked last, as every turn of the loop comes by here for every peer. */
+static bool
+connected(const struct pull *p)
+{
+	const struct peer *peer = exchange_peer(p->m->n->exchange, p->peer);
+
+	return peer != NULL && peer->link != NULL;
+}
+
 void
 merge_tick(struct merge *m)
 {
 	answer(m);
-	for (struct pull *p = m->pulls; p != NULL; p = p->next) {
-		const struct peer *peer = exchange_peer(m->n->exchange, p->peer);
-
-		if (p->phase == IDLE && m->n->now_ms >= p->look_ms && peer != NULL &&
-		    peer->link != NULL)
+	for (struct pull *p = m->pulls; p != NULL; p = p->next)
+		if (p->phase == IDLE && m->n->now_ms >= p->look_ms && connected(p))
 			look(p);
-	}
 }
 
 uint64_t
@@ -551,12 +556,9 @@ merge_deadline(const struct merge *m)
 {
 	uint64_t at = UINT64_MAX;
 
-	for (const struct pull *p = m->pulls; p != NULL; p = p->next) {
-		const struct peer *peer = exchange_peer(m->n->exchange, p->peer);
-
-		if (p->phase == IDLE && p->look_ms < at && peer != NULL && peer->link != NULL)
+	for (const struct pull *p = m->pulls; p != NULL; p = p->next)
+		if (p->phase == IDLE && p->look_ms < at && connected(p))
 			at = p->look_ms;
-	}
 	return at;
 }
 

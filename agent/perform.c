@@ -198,8 +198,7 @@ dirs_synced(struct sync_job *j, int error)
 	commit_then(r->node->commit, &r->done);
 }
 
-/* What was displaced goes from the stage to the store, under its dot. A copy that lies there
- * already is of the same version. */
+/* What was displaced goes from the stage to the store, under its dot. */
 static int
 keep_displaced(struct run *r)
 {
@@ -208,12 +207,7 @@ keep_displaced(struct run *r)
 	if (r->kept[0] == '\0' || r->in_store)
 		return 0;
 	e = SEEDED(displaced_lost) ? tree_stage_unlink(tree_of(r), r->stage)
-				   : tree_keep(tree_of(r), r->stage, r->kept);
-	if (e == -EEXIST) {
-		e = tree_kept_unlink(tree_of(r), r->kept);
-		if (e == 0)
-			e = tree_keep(tree_of(r), r->stage, r->kept);
-	}
+				   : store_keep(r->node, r->stage, r->kept, r->old);
 	r->in_store = e == 0;
 	return e;
 }
@@ -313,7 +307,7 @@ as_known(struct run *r, const struct pathent *ent)
 	int e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
 	if (e < 0 && e != -EMEDIUMTYPE)
-		return e == -ENOENT ? -EBADE : e;
+		return e == -ENOENT || e == -ELOOP ? -EBADE : e;
 	if (e == -EMEDIUMTYPE || !sig_eq(&now, &ent->sig))
 		return -EBADE;
 	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? busy(r, ent->path, ent->path_len)
@@ -818,7 +812,9 @@ start_rmdir(struct run *r)
 	struct pathent *ent = r->task->ent;
 	int e = tree_list(tree_of(r), ent->path, ent->path_len, stop_at_first, NULL);
 
-	if (e < 0 && e != -ENOENT) {
+	if (e == -ELOOP) {
+		adopt(r);
+	} else if (e < 0 && e != -ENOENT) {
 		fail(r, e, "list");
 	} else if (e > 0 && r->rec != NULL && !r->plan.room) {
 		put_applied(r, ent, r->rec->dot, APPLIED_LEFT,
@@ -840,7 +836,7 @@ start_place(struct run *r)
 	struct sig now;
 	int e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
-	if (e == 0 || e == -EMEDIUMTYPE)
+	if (e == 0 || e == -EMEDIUMTYPE || e == -ELOOP)
 		adopt(r);
 	else if (e != -ENOENT)
 		fail(r, e, "look");
@@ -855,7 +851,7 @@ start_mkdir(struct run *r)
 	struct sig now;
 	int e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
-	if (e == 0 || e == -EMEDIUMTYPE)
+	if (e == 0 || e == -EMEDIUMTYPE || e == -ELOOP)
 		adopt(r);
 	else if (e != -ENOENT)
 		fail(r, e, "look");
@@ -882,7 +878,7 @@ start_change(struct run *r)
 		r->ino = ent->sig.ino;
 		r->old_sig = ent->sig;
 	}
-	if (e == -EBADE || e == -ENOENT)
+	if (e == -EBADE || e == -ENOENT || e == -ELOOP)
 		adopt(r);
 	else if (e == -EAGAIN)
 		later(r, e, REASON_BUSY);

@@ -79,9 +79,8 @@ displaced_kept(struct node *n, const struct pathent *ent, const char *stage)
 	e = staged(n, stage, &s);
 	if (e < 0 || (e > 0 && !sig_eq_renamed(&s, &ent->sig)))
 		return e < 0 ? e : 0;
-	if (e > 0 && tree_keep(n->tree, stage, kept) == -EEXIST &&
-	    tree_kept_unlink(n->tree, kept) == 0)
-		(void)!tree_keep(n->tree, stage, kept);
+	if (e > 0)
+		(void)!store_keep(n, stage, kept, ent->shown->r);
 	e = tree_kept_stat(n->tree, kept, &s);
 	if (e < 0 && e != -ENOENT)
 		return e;

@@ -62,31 +62,67 @@ put_purged(struct store *s, struct dot dot)
 /* A writer that held the file open when it was displaced may have gone on: then nobody has logged
  * what is in it now. */
 static bool
-was_written(const struct kept *k, const struct sig *now)
+was_written(const struct record *r, const struct sig *now)
 {
-	return k->r->kind == KIND_FILE &&
-	       (now->size != k->r->size || now->mtime_ns != k->r->mtime_ns);
+	return r->kind == KIND_FILE && (now->size != r->size || now->mtime_ns != r->mtime_ns);
+}
+
+/* Gives a kept file a name of its own, `to`, as content that nobody has logged. */
+static int
+set_aside(struct node *n, const char *from, const struct record *of, const struct sig *now,
+	  char to[48])
+{
+	struct kept as = {.dot = {0, node_random(n)}, .flags = KEPT_RESCUED};
+	struct record rec = *of;
+	int e;
+
+	store_name(&as, to);
+	e = tree_kept_rename(n->tree, from, to);
+	if (e < 0)
+		return e;
+	store_rescued_record(&rec, now);
+	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
+					      .dot = as.dot,
+					      .num = n->wall_ms,
+					      .flags = KEPT_RESCUED,
+					      .rec = rec});
+	return 0;
+}
+
+int
+store_keep(struct node *n, const char *stage, const char *kept, const struct record *rec)
+{
+	struct sig now;
+	char to[48];
+	int e = tree_keep(n->tree, stage, kept);
+
+	if (e != -EEXIST)
+		return e;
+	e = tree_kept_stat(n->tree, kept, &now);
+	if (e < 0)
+		return e;
+	if (now.kind == rec->kind && !was_written(rec, &now)) {
+		e = tree_kept_unlink(n->tree, kept);
+	} else {
+		e = set_aside(n, kept, rec, &now, to);
+		if (e == 0)
+			LOG(n->log, LOG_WARN, "store.rescued",
+			    "something else had the name of a displaced version; both are kept",
+			    log_b("path", rec->path, rec->path_len), log_s("kept", to));
+	}
+	return e < 0 ? e : tree_keep(n->tree, stage, kept);
 }
 
 static void
 rescue(struct store *s, const struct kept *k, const struct sig *now)
 {
 	struct node *n = s->n;
-	struct kept as = {.dot = {0, node_random(n)}, .flags = KEPT_RESCUED};
-	struct record rec = *k->r;
 	char from[48], to[48];
 
 	store_name(k, from);
-	store_name(&as, to);
-	if (tree_kept_rename(n->tree, from, to) < 0)
+	if (set_aside(n, from, k->r, now, to) < 0)
 		return;
-	store_rescued_record(&rec, now);
 	put_purged(s, k->dot);
-	commit_put(n->commit, &(struct entry){.type = ENTRY_KEPT,
-					      .dot = as.dot,
-					      .num = n->wall_ms,
-					      .flags = KEPT_RESCUED,
-					      .rec = rec});
 	LOG(n->log, LOG_WARN, "trash.rescued",
 	    "a file in the trash was written to after it was displaced; it is kept",
 	    log_b("path", k->r->path, k->r->path_len), log_s("kept", to));
@@ -102,7 +138,7 @@ purge(struct store *s, const struct kept *k)
 
 	store_name(k, name);
 	e = tree_kept_stat(n->tree, name, &now);
-	if (e == 0 && was_written(k, &now)) {
+	if (e == 0 && was_written(k->r, &now)) {
 		rescue(s, k, &now);
 		return;
 	}

@@ -35,6 +35,13 @@ bool store_room(struct store *s, uint64_t size, uint64_t coming);
 void store_reconfigured(struct store *s);
 /* Forgets one kept version now: its file is removed, PURGED is put. -ENOENT. */
 NODISCARD int store_drop(struct store *s, struct dot dot);
+/*
+ * Moves what was displaced from the stage into the store, as `kept`; rec is the version that it is.
+ * What has that name already goes if it looks like the same version (size and time), and else is
+ * kept as rescued content: nothing is ever replaced by something else.
+ */
+NODISCARD int store_keep(struct node *n, const char *stage, const char *kept,
+			 const struct record *rec);
 /* Wall ms when trash expires; 0: a conflict or rescued content, which does not. */
 uint64_t store_expires(const struct store *s, const struct kept *k);
 /* Makes of the record of what was shown one that describes rescued content: whatever it is, it is

@@ -29,7 +29,7 @@ result() {
 while read -r seed what; do
 	case $seed in
 	[0-9]*) result "$what" "$sim" --quiet --seed "$seed" ;;
-	wild) result "${what#* }" "$sim" --wild --quiet --seed "${what%% *}" ;;
+	wild | liar | clash) result "${what#* }" "$sim" "--$seed" --quiet --seed "${what%% *}" ;;
 	esac
 done <"$top_srcdir/tests/simulator/seeds"
 result 'other histories' "$sim" --seeds "${SEEDS:-1500}" --seconds "${SECONDS_MAX:-60}"

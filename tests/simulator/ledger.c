@@ -26,8 +26,10 @@ struct spot {
 	struct content *seen; /* what has ever lain there */
 	size_t nseen;
 	struct content stale; /* what lay there when the machine was new */
+	size_t stale_from;    /* so many records had been logged by then */
 	bool has_stale;
 	struct content mine; /* what a user put there last, and nobody touched since */
+	uint64_t mine_ino;   /* the file that has it */
 	bool has_mine;
 	struct content old; /* one of unlikely many old versions: waits for the operator */
 	bool has_old;
@@ -207,6 +209,23 @@ add_seen(struct spot *s, const uint8_t *hash)
 	memcpy(s->seen[s->nseen++].hash, hash, HASH_BYTES);
 }
 
+/* The agent moved a user's file to another path, as somebody's rename: the file is the same, and
+ * what users do to it there, they do to what they had put here. */
+static void
+mine_moves(struct ledger *l, const struct host *h, struct spot *to, const struct inode *i)
+{
+	for (size_t k = 0; k < l->nplaces; k++) {
+		struct spot *s = &l->places[k].spot[h->index];
+
+		if (s == to || !s->has_mine || s->mine_ino != i->ino)
+			continue;
+		to->mine = s->mine;
+		to->mine_ino = s->mine_ino;
+		to->has_mine = true;
+		s->has_mine = false;
+	}
+}
+
 void
 ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i)
 {
@@ -216,9 +235,12 @@ ledger_seen(struct ledger *l, const struct host *h, const char *path, const stru
 	if (hash_of(i->data.data, i->data.len, hash) < 0)
 		abort();
 	add_seen(s, hash);
-	if (!h->in_user)
+	if (!h->in_user) {
+		mine_moves(l, h, s, i);
 		return;
+	}
 	memcpy(s->mine.hash, hash, HASH_BYTES);
+	s->mine_ino = i->ino;
 	s->has_mine = i->kind == KIND_FILE && i->writers == 0;
 }
 
@@ -363,6 +385,7 @@ ledger_stale(struct ledger *l, const struct host *h, const char *path, const str
 
 	if (hash_of(i->data.data, i->data.len, s->stale.hash) < 0)
 		abort();
+	s->stale_from = l->nlogged;
 	s->has_stale = true;
 }
 
@@ -727,7 +750,9 @@ check_stale(struct ledger *l, const struct host *h, const struct place *p)
 	const struct irec *w = e != NULL ? index_winner(e) : NULL;
 	const struct logged *o = w != NULL ? find(l, w->r->dot) : NULL;
 
+	/* What had been logged before, as the news that it was then, comes back from the others. */
 	if (!s->has_stale || o == NULL || o->host != h->index ||
+	    (size_t)(o - l->logged) < s->stale_from ||
 	    memcmp(w->r->hash, s->stale.hash, HASH_BYTES) != 0)
 		return;
 	for (const struct irec *i = e->recs; i != NULL; i = i->next)

@@ -11,6 +11,7 @@
 
 #define PIPE_BYTES_MAX (256u * 1024)
 #define REDIAL_NS (300 * SIM_MS)
+#define DIAL_LOOK_NS (SIM_MS / 4)
 
 static void
 side_close(struct conn *c, int side, const char *why)
@@ -133,6 +134,8 @@ wants_dial(struct host *a, const struct host *b)
 static bool
 dial_due(struct sim *s)
 {
+	if (s->now_ns < s->dial_look_ns)
+		return false;
 	for (unsigned i = 0; i < s->n; i++)
 		for (unsigned k = 0; k < s->n; k++) {
 			if (s->now_ns < s->dial_ns[i][k] || !wants_dial(s->host[i], s->host[k]))
@@ -141,6 +144,7 @@ dial_due(struct sim *s)
 			dial(s, s->host[i], s->host[k]);
 			return true;
 		}
+	s->dial_look_ns = s->now_ns + DIAL_LOOK_NS;
 	return false;
 }
 
@@ -290,7 +294,7 @@ net_step(struct sim *s)
 uint64_t
 net_next_ns(const struct sim *s)
 {
-	uint64_t at = NEVER;
+	uint64_t at = NEVER, dial_ns = NEVER;
 
 	for (const struct conn *c = s->conns; c != NULL; c = c->next)
 		for (int d = 0; d < 2; d++)
@@ -298,7 +302,9 @@ net_next_ns(const struct sim *s)
 				at = c->at_ns[d];
 	for (unsigned i = 0; i < s->n; i++)
 		for (unsigned k = 0; k < s->n; k++)
-			if (wants_dial(s->host[i], s->host[k]) && s->dial_ns[i][k] < at)
-				at = s->dial_ns[i][k];
-	return at;
+			if (s->dial_ns[i][k] < dial_ns && wants_dial(s->host[i], s->host[k]))
+				dial_ns = s->dial_ns[i][k];
+	if (dial_ns < s->dial_look_ns)
+		dial_ns = s->dial_look_ns;
+	return dial_ns < at ? dial_ns : at;
 }

@@ -94,6 +94,7 @@ struct sim {
 	struct host *host[SIM_HOSTS_MAX];
 	struct conn *conns;
 	uint64_t dial_ns[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	uint64_t dial_look_ns; /* when it is looked at again who wants to dial */
 	bool parted[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	bool dialled[SIM_HOSTS_MAX][SIM_HOSTS_MAX]; /* there is a connection, from the first */
 	struct faults faults;

@@ -84,6 +84,9 @@ work_step(struct work *w)
 {
 	size_t ready[16], n = 0;
 
+	if (w->n == 0)
+		return false;
+
 	for (size_t i = 0; i < w->n && i < w->threads && n < 16; i++)
 		if (w->slot[i].at_ns <= *w->proc->now_ns)
 			ready[n++] = i;
