@@ -13,6 +13,7 @@
 
 #include "agent/intake.h"
 #include "agent/serve.h"
+#include "agent/store.h"
 #include "agent/syncer.h"
 
 #define TRIED_MAX 8  /* peers that failed this content before it is given up for now */
@@ -565,6 +566,21 @@ room_for(struct node *n, uint64_t size)
 	return 0;
 }
 
+/* Content of this node's store that the log does not speak of, as it is an older copy than the
+ * store: maybe nobody else has it. */
+static int
+kept_open(struct node *n, const struct record *r, struct tfile **out)
+{
+	char kept[48];
+	struct sig s;
+
+	store_name(&(struct kept){.dot = r->dot}, kept);
+	if (tree_kept_stat(n->tree, kept, &s) < 0 || s.kind != KIND_FILE || s.size != r->size ||
+	    s.mtime_ns != r->mtime_ns)
+		return -ENOENT;
+	return tree_kept_open(n->tree, kept, out);
+}
+
 static void
 begin(struct active *a)
 {
@@ -580,7 +596,7 @@ begin(struct active *a)
 		return;
 	}
 	free(bytes);
-	if (serve_open(n, r->hash, r->size, &here, NULL) == 0) {
+	if (serve_open(n, r->hash, r->size, &here, NULL) == 0 || kept_open(n, r, &here) == 0) {
 		a->j->state = FETCH_LOCAL;
 		intake_copy(a->in, here);
 	} else {

@@ -3,14 +3,19 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/apply.h"
 #include "agent/commit.h"
 #include "agent/exchange.h"
 #include "agent/fetch.h"
 #include "agent/members.h"
+#include "agent/task.h"
 #include "tests/tap.h"
 #include "tests/unit/nodes.h"
 
@@ -281,9 +286,62 @@ test_gone_there(void)
 	nodes_free(all);
 }
 
+/* ---- content that only this node's store has, and its log does not know ---- */
+
+/* A copy of a file, with its mtime, as content of `from`'s record of that path. */
+static void
+put_kept(struct machine *from, struct machine *to, const char *path, bool wrong)
+{
+	struct pathent *e = index_find(machine_node(to)->index, path, strlen(path));
+	const struct irec *rec = e != NULL ? index_winner(e) : NULL;
+	char source[NODES_PATH_BYTES + 300], kept[48], target[NODES_PATH_BYTES + 300];
+	struct stat st;
+	int in, out, c;
+
+	ok(rec != NULL, "the record of %s is known", path);
+	task_kept_name(rec->r->dot, kept);
+	snprintf(source, sizeof(source), "%s/%s", machine_root(from), path);
+	snprintf(target, sizeof(target), "%s/kept/%s", machine_work(to), kept);
+	in = open(source, O_RDONLY | O_CLOEXEC);
+	out = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ok(in >= 0 && out >= 0 && fstat(in, &st) == 0, "%s is kept as %s", path, kept);
+	for (uint8_t b; (c = (int)read(in, &b, 1)) == 1;) {
+		b = (uint8_t)(b ^ (wrong ? 1 : 0));
+		c = (int)write(out, &b, 1);
+	}
+	futimens(out, (struct timespec[2]){st.st_atim, st.st_mtim});
+	close(in);
+	close(out);
+}
+
+static void
+test_unlogged(bool wrong)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+
+	settle(all, "the beginning");
+	machine_conf(a)->inline_max = 0;
+	machine_fault(
+		a, &(struct fault){.class = FAULT_OPEN, .at = 1, .last = 1000000, .error = EACCES});
+	user_fill(a, "kept", 1, 0, MIDDLE);
+	nodes_run(all, 10000);
+	ok(!user_sees_fill(b, "kept", 1, 0, MIDDLE), "nobody gives it");
+	put_kept(a, b, "kept", wrong);
+	nodes_run(all, 120000);
+	ok(user_sees_fill(b, "kept", 1, 0, MIDDLE) == !wrong, "it comes from the store %s",
+	   wrong ? "unless it is something else" : "of this node");
+	machine_fault(a, NULL);
+	settle(all, "all is well");
+	ok(nodes_same(all), "both show the same");
+	nodes_free(all);
+}
+
 int
 main(void)
 {
+	test_unlogged(false);
+	test_unlogged(true);
 	test_resume(false);
 	test_resume(true);
 	test_killed();

@@ -742,9 +742,69 @@ test_left(void)
 	nodes_free(all);
 }
 
+/* ---- the name of what is displaced is taken ---- */
+
+static void
+kept_path(struct machine *m, const char *path, char *out, size_t size)
+{
+	struct pathent *e = index_find(machine_node(m)->index, path, strlen(path));
+	char name[48] = "unknown";
+
+	if (e != NULL && e->shown != NULL)
+		store_name(&(struct kept){.dot = e->shown->r->dot}, name);
+	snprintf(out, size, "%s/kept/%s", machine_work(m), name);
+}
+
+/* How many files of the store hold that text and nothing else? */
+static unsigned
+kept_with(struct machine *m, const char *text)
+{
+	char command[NODES_PATH_BYTES + 200], line[32] = "0";
+	FILE *f;
+
+	snprintf(command, sizeof(command), "grep -rlxF -e '%s' '%s/kept' | wc -l", text,
+		 machine_work(m));
+	f = popen(command, "re");
+	if (f == NULL || fgets(line, sizeof(line), f) == NULL)
+		abort();
+	pclose(f);
+	return (unsigned)strtoul(line, NULL, 10);
+}
+
+static void
+test_name_taken(const char *other, unsigned rescued)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+	char path[NODES_PATH_BYTES + 64], root[NODES_PATH_BYTES + 64];
+	struct stat st = {0};
+	int fd;
+
+	user_write(a, "file", "the first\n", 10);
+	settle(all, "one file");
+	kept_path(b, "file", path, sizeof(path));
+	snprintf(root, sizeof(root), "%s/file", machine_root(b));
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ok(fd >= 0 && write(fd, other, strlen(other)) == (ssize_t)strlen(other) &&
+		   stat(root, &st) == 0,
+	   "its name in the store is taken");
+	if (rescued == 0) /* by the same, as far as size and time tell: left over from a kill */
+		futimens(fd, (struct timespec[2]){st.st_atim, st.st_mtim});
+	close(fd);
+	user_write(a, "file", "the second\n", 11);
+	settle(all, "another version");
+	ok(user_sees(b, "file", "the second\n", 11), "it is shown");
+	is_int(kept_with(b, "the first"), 1, "the first is kept, once");
+	ok(rescued == 0 || kept_with(b, "of somebody else") == 1, "what had its name, too");
+	ok((strstr(machine_said(b), "store.rescued") != NULL) == (rescued != 0), "and said");
+	nodes_free(all);
+}
+
 int
 main(void)
 {
+	test_name_taken("of somebody else\n", 1);
+	test_name_taken("the first\n", 0);
 	test_restore();
 	test_restore_faults();
 	test_conflict();
