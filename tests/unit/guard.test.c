@@ -77,6 +77,7 @@ accept(struct nodes *all, struct machine *m)
 {
 	struct node *n = machine_node(m);
 
+	commit_put(n->commit, &(struct entry){.type = ENTRY_PAUSE, .num = 0});
 	commit_put(n->commit, &(struct entry){.type = ENTRY_HELD});
 	brake_accept(n->brake);
 	nodes_run(all, 100);
@@ -305,9 +306,61 @@ test_owner(const char *more, uid_t uid, const char *what)
 	nodes_free(all);
 }
 
+/* ---- a whole tree comes from a backup ---- */
+
+static unsigned
+shown_version(struct machine *m, unsigned version)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FILES; i++)
+		n += user_sees_fill(m, name_of(i), i, version, SMALL + i);
+	return n;
+}
+
+static void
+test_backup(unsigned files, bool meant)
+{
+	struct nodes *all = begin(BRAKE);
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+	bool held_back = files > 4;
+
+	for (unsigned i = 0; i < FILES; i++)
+		user_fill(a, name_of(i), i, 1, SMALL + i);
+	settle(all, "a second version of each");
+	machine_stop(a);
+	for (unsigned i = 0; i < files; i++) {
+		user_fill(a, name_of(i), i, 0, SMALL + i);
+		user_touch(a, name_of(i), INT64_C(1500000000000000000));
+	}
+	machine_start(a);
+	nodes_run(all, 60000);
+	is_int(shown_version(b, 0), held_back ? 0 : files, "%u went back to the first: here",
+	       files);
+	is_int(core_stats(machine_core(a)).held, held_back ? files : 0, "held");
+	ok((strstr(machine_said(a), "guard.held") != NULL) == held_back, "and said");
+	if (held_back && meant) {
+		accept(all, a);
+		nodes_run(all, 20000);
+		is_int(shown_version(b, 0), files, "accepted, it goes on");
+	} else if (held_back) {
+		for (unsigned i = 0; i < files; i++)
+			user_fill(a, name_of(i), i, 2, SMALL + i);
+		nodes_run(all, 20000);
+		is_int(shown_version(b, 2), files, "what is written now goes on");
+		is_int(core_stats(machine_core(a)).held, 0, "nothing is held any more");
+	}
+	settle(all, "all is well");
+	ok(nodes_same(all), "both show the same");
+	nodes_free(all);
+}
+
 int
 main(void)
 {
+	test_backup(3, false);
+	test_backup(FILES, false);
+	test_backup(FILES, true);
 	test_held();
 	test_renames();
 	test_forgiven();
