@@ -36,9 +36,11 @@ calibrate() {
 	done
 }
 
+# A process that was killed is there until its last write has ended, and lab starts nothing that still runs: so it is waited
+# for. One that did not come to its call is killed where it is.
 restart() { # NODE SHORT
 	case $2 in
-	watcher | agent) start_injected "$1" "$2" ;;
+	watcher | agent) "$lab" kill "$T/lab" "$1" "$2" && start_injected "$1" "$2" ;;
 	esac
 }
 
@@ -58,6 +60,7 @@ again() { # NODE SHORT
 	watcher | agent) ;;
 	*) return 0 ;;
 	esac
+	"$lab" kill "$T/lab" "$1" "$2"
 	plan "$1" "mimeo-$2" kill $((RANDOM % 300 + 1))
 	start_injected "$1" "$2"
 	for _ in $(seq 20); do

@@ -63,7 +63,7 @@ put "$T/moved" 6000
 mv "$T/moved" "$(media n1)/doc"
 plan n1 mimeo-agent fail $((tries + 1)) names ENOSPC always "$kept"
 start_injected n1 agent
-check_soon "it does not go on without a place for what was displaced" grep -q 'fatal.*could not be moved to the store' \
+check_soon "it does not go on without a place for what was displaced" grep -q 'fatal.*cannot be put in order.*ENOSPC' \
 	"$T/lab/n1/log/agent.log"
 check "which is still in the stage" test -n "$(ls "$T/lab/n1/.mimeo-media/stage")"
 plan n1 mimeo-agent count

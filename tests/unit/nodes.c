@@ -26,6 +26,7 @@
 #define START_MS 1000000
 #define RESTART_MS 500
 #define WAL_ROOM_BYTES (4u << 20) /* so that the WAL's memory is there when there is none */
+#define FEW 8                     /* only of so many is anything asked to fail */
 #define TURNS_MAX 100000          /* without time going by: then something spins */
 #define FILE_BYTES_MAX (16u << 20)
 
@@ -66,19 +67,25 @@ struct machine {
 	int fatal;
 	char fatal_what[256];
 	unsigned deaths;
+	uint64_t sent;
 };
 
 struct conn {
+	unsigned i, k;
 	struct machine *m[2];
 	struct link *link[2];
+	struct buf under_way[2]; /* where there is latency: from that side, due at due_ms */
+	uint64_t due_ms[2];
 };
 
 struct nodes {
 	char dir[64];
 	unsigned n;
-	struct machine machine[NODES_MAX];
-	struct conn conn[NODES_MAX * NODES_MAX];
-	bool parted;
+	struct machine *machine; /* n */
+	struct conn *conn;
+	size_t nconn;
+	unsigned latency_ms, members;
+	bool agents_only, parted;
 	uint64_t now_ms, epoch_ms;
 };
 
@@ -299,15 +306,22 @@ make_home(struct machine *m)
 		die("no home", m->name);
 	wal_free(w);
 	tree_close(t);
-	if (buf_room(&m->wal->file[0]->live, WAL_ROOM_BYTES) == NULL ||
-	    buf_room(&m->wal->file[0]->durable, WAL_ROOM_BYTES) == NULL)
+	if (m->all->n <= FEW && (buf_room(&m->wal->file[0]->live, WAL_ROOM_BYTES) == NULL ||
+				 buf_room(&m->wal->file[0]->durable, WAL_ROOM_BYTES) == NULL))
 		abort();
+}
+
+/* Whoever is no member yet knows all the same who the others are. */
+static unsigned
+members_of(const struct machine *m)
+{
+	return m->index < m->all->members ? m->all->members : m->all->n;
 }
 
 static void
 put_members(struct machine *m)
 {
-	for (unsigned i = 0; i < m->all->n; i++) {
+	for (unsigned i = 0; i < members_of(m); i++) {
 		struct member who = {.incarnation = 1};
 		struct buf b = {0};
 
@@ -350,7 +364,7 @@ agent_start(struct machine *m)
 		m->fatal = r;
 		snprintf(m->fatal_what, sizeof(m->fatal_what), "it does not start");
 		agent_dies(m);
-	} else if (m->node->index->nmembers < m->all->n) {
+	} else if (m->node->index->nmembers < members_of(m)) {
 		put_members(m);
 	}
 }
@@ -390,6 +404,7 @@ side_close(struct conn *c, int side)
 	struct link *l = c->link[side];
 
 	c->link[side] = NULL;
+	buf_free(&c->under_way[side]);
 	if (l != NULL) {
 		exchange_closed(l, "the connection was lost");
 		c->m[side]->agent.stirred = true;
@@ -406,7 +421,7 @@ conn_close(struct conn *c)
 static void
 machine_cut(struct machine *m)
 {
-	for (size_t i = 0; i < ARRAY_LEN(m->all->conn); i++)
+	for (size_t i = 0; i < m->all->nconn; i++)
 		if (m->all->conn[i].link[0] != NULL || m->all->conn[i].link[1] != NULL)
 			if (m->all->conn[i].m[0] == m || m->all->conn[i].m[1] == m)
 				conn_close(&m->all->conn[i]);
@@ -534,6 +549,8 @@ watcher_step(struct machine *m)
 {
 	struct proc *p = &m->watcher;
 
+	if (m->all->agents_only)
+		return false;
 	if (!p->up) {
 		if (m->stopped || m->all->now_ms < p->start_ms)
 			return false;
@@ -571,9 +588,9 @@ ready(const struct machine *m)
 }
 
 static bool
-dial(struct nodes *all, struct conn *c, unsigned i, unsigned k)
+dial(struct nodes *all, struct conn *c)
 {
-	struct machine *a = &all->machine[i], *b = &all->machine[k];
+	struct machine *a = &all->machine[c->i], *b = &all->machine[c->k];
 
 	if (all->parted || c->link[0] != NULL || c->link[1] != NULL || !ready(a) || !ready(b) ||
 	    exchange_peer(a->node->exchange, b->name) == NULL ||
@@ -589,26 +606,65 @@ dial(struct nodes *all, struct conn *c, unsigned i, unsigned k)
 	return true;
 }
 
-/* What one side has for the other, as if that were one packet. */
-static bool
-pump(struct conn *c, int side)
+static size_t
+take_in(struct conn *c, int side, const uint8_t *bytes, size_t len)
 {
 	struct machine *to = c->m[1 - side];
-	const uint8_t *bytes;
-	size_t len, took;
+	size_t took;
 
-	if (c->link[side] == NULL || c->link[1 - side] == NULL || c->m[side]->mute ||
-	    c->m[side]->agent.dead || to->agent.dead || !exchange_wants_input(c->link[1 - side]))
-		return false;
-	bytes = exchange_output(c->link[side], &len);
-	if (len == 0)
-		return false;
 	if (to->armed)
 		fault_meets(&to->meets);
 	took = exchange_input(c->link[1 - side], bytes, len);
 	fault_meets(NULL);
-	exchange_consumed(c->link[side], took);
+	c->m[side]->sent += took;
 	c->m[0]->agent.stirred = c->m[1]->agent.stirred = true;
+	return took;
+}
+
+/* With latency: one packet at a time, which is under way for so long. */
+static bool
+carry(struct nodes *all, struct conn *c, int side)
+{
+	struct buf *b = &c->under_way[side];
+	const uint8_t *bytes;
+	size_t len;
+
+	if (b->len > 0) {
+		if (all->now_ms < c->due_ms[side])
+			return false;
+		len = take_in(c, side, b->data, b->len);
+		buf_consume(b, len);
+		return len > 0;
+	}
+	bytes = exchange_output(c->link[side], &len);
+	if (len == 0)
+		return false;
+	buf_put(b, bytes, len);
+	if (b->failed)
+		abort();
+	exchange_consumed(c->link[side], len);
+	c->due_ms[side] = all->now_ms + all->latency_ms;
+	return true;
+}
+
+/* What one side has for the other, as if that were one packet. */
+static bool
+pump(struct nodes *all, struct conn *c, int side)
+{
+	const uint8_t *bytes;
+	size_t len, took;
+
+	if (c->link[side] == NULL || c->link[1 - side] == NULL || c->m[side]->mute ||
+	    c->m[side]->agent.dead || c->m[1 - side]->agent.dead ||
+	    !exchange_wants_input(c->link[1 - side]))
+		return false;
+	if (all->latency_ms > 0)
+		return carry(all, c, side);
+	bytes = exchange_output(c->link[side], &len);
+	if (len == 0)
+		return false;
+	took = take_in(c, side, bytes, len);
+	exchange_consumed(c->link[side], took);
 	return took > 0;
 }
 
@@ -627,16 +683,15 @@ net_step(struct nodes *all)
 {
 	bool did = false;
 
-	for (unsigned i = 0; i < all->n; i++)
-		for (unsigned k = i + 1; k < all->n; k++) {
-			struct conn *c = &all->conn[i * NODES_MAX + k];
+	for (size_t i = 0; i < all->nconn; i++) {
+		struct conn *c = &all->conn[i];
 
-			did |= dial(all, c, i, k);
-			did |= pump(c, 0);
-			did |= pump(c, 1);
-			if (settled(c, 0) || settled(c, 1))
-				conn_close(c);
-		}
+		did |= dial(all, c);
+		did |= pump(all, c, 0);
+		did |= pump(all, c, 1);
+		if (settled(c, 0) || settled(c, 1))
+			conn_close(c);
+	}
 	return did;
 }
 
@@ -644,7 +699,7 @@ void
 nodes_part(struct nodes *all, bool parted)
 {
 	all->parted = parted;
-	for (size_t i = 0; parted && i < ARRAY_LEN(all->conn); i++)
+	for (size_t i = 0; parted && i < all->nconn; i++)
 		conn_close(&all->conn[i]);
 }
 
@@ -679,8 +734,13 @@ next_ms(const struct nodes *all)
 		if (m->stopped)
 			continue;
 		at = least(at, m->agent.up ? m->agent.due_ms : m->agent.start_ms);
-		at = least(at, m->watcher.up ? m->watcher.due_ms : m->watcher.start_ms);
+		if (!all->agents_only)
+			at = least(at, m->watcher.up ? m->watcher.due_ms : m->watcher.start_ms);
 	}
+	for (size_t i = 0; i < all->nconn; i++)
+		for (int side = 0; side < 2; side++)
+			if (all->conn[i].under_way[side].len > 0)
+				at = least(at, all->conn[i].due_ms[side]);
 	return at;
 }
 
@@ -731,7 +791,7 @@ nodes_run(struct nodes *all, uint64_t ms)
 void
 nodes_jump(struct nodes *all, uint64_t ms)
 {
-	for (size_t i = 0; i < ARRAY_LEN(all->conn); i++)
+	for (size_t i = 0; i < all->nconn; i++)
 		conn_close(&all->conn[i]);
 	all->now_ms += ms;
 }
@@ -856,6 +916,18 @@ real_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / NS_PER_MS;
 }
 
+static void
+make_conns(struct nodes *all, bool (*linked)(unsigned i, unsigned k))
+{
+	all->conn = calloc((size_t)all->n * all->n, sizeof(*all->conn));
+	if (all->conn == NULL)
+		abort();
+	for (unsigned i = 0; i < all->n; i++)
+		for (unsigned k = i + 1; k < all->n; k++)
+			if (linked == NULL || linked(i, k))
+				all->conn[all->nconn++] = (struct conn){.i = i, .k = k};
+}
+
 struct nodes *
 nodes_new(const struct nodes_opts *o)
 {
@@ -869,6 +941,13 @@ nodes_new(const struct nodes_opts *o)
 	if (mkdtemp(all->dir) == NULL)
 		die("mkdtemp", all->dir);
 	all->n = o->n;
+	all->members = o->members != 0 ? o->members : o->n;
+	all->latency_ms = o->latency_ms;
+	all->agents_only = o->agents_only;
+	all->machine = calloc(o->n, sizeof(*all->machine));
+	if (all->machine == NULL)
+		abort();
+	make_conns(all, o->linked);
 	all->now_ms = START_MS;
 	all->epoch_ms = real_ms() - START_MS + 1000; /* what is in a tree is never of the future */
 	umask(022);
@@ -900,6 +979,8 @@ nodes_free(struct nodes *all)
 	}
 	if (nftw(all->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
 		die("remove", all->dir);
+	free(all->conn);
+	free(all->machine);
 	free(all);
 }
 
@@ -925,6 +1006,12 @@ struct logdisk *
 machine_wal(struct machine *m)
 {
 	return m->wal;
+}
+
+uint64_t
+machine_sent(const struct machine *m)
+{
+	return m->sent;
 }
 
 struct settings *

@@ -8,7 +8,7 @@
 #include "tests/simulator/log.h"
 #include "watcher/core.h"
 
-#define NODES_MAX 3
+#define NODES_MAX 256
 #define NODES_PATH_BYTES 256
 
 /* ---- faults: calls of the C library that an agent makes ---- */
@@ -54,6 +54,11 @@ const char *fault_name(enum fault_class c);
 struct nodes_opts {
 	unsigned n;       /* 1..NODES_MAX */
 	const char *more; /* of the configuration, after sections node, watch, sync; NULL */
+	/* For crowds. Which pairs (i < k) ever have a connection; NULL: all. */
+	bool (*linked)(unsigned i, unsigned k);
+	unsigned latency_ms; /* of every connection, one way */
+	bool agents_only;    /* no watchers, so nobody writes */
+	unsigned members;    /* so many are members of all at first; 0: all. The rest know all. */
 };
 
 /* Everything lies below a directory of its own, which nodes_free removes. */
@@ -96,6 +101,7 @@ void machine_start(struct machine *m);
 void machine_kill_agent(struct machine *m);
 /* What it sends does not arrive, from now on or not any more. */
 void machine_mute(struct machine *m, bool mute);
+uint64_t machine_sent(const struct machine *m); /* bytes to all peers, since ever */
 /* Its agent meets this from now on; NULL: no more. Returns how many calls of the class were seen.
  */
 unsigned machine_fault(struct machine *m, const struct fault *f);
