@@ -281,7 +281,7 @@ sleep 1000 &
 bystander=$!
 said=$(find "$T/lab/n3" -name watcher.json)
 sed -i "s/\"pid\":[0-9]*/\"pid\":$bystander/" "$said"
-check "its number is another process's" grep -q "\"pid\":$bystander[^0-9]" "$said"
+check "its number is another process's" grep -q "\"pid\":${bystander}[^0-9]" "$said"
 gives 0 "reload without a watcher" mimeo n3 reload
 check "says so" bash -c "'$build/mimeo' -c '$T/lab/n3/mimeo.conf' reload 2>&1 | grep -q 'mimeo-watcher does not run'"
 check "the other process lives" kill -0 "$bystander"
