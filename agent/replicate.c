@@ -411,7 +411,7 @@ send_sets(struct link *l, bool complete)
 
 	if (!exchange_must(x, dotset_copy(&news, &x->have)) ||
 	    !exchange_must(x, dotset_minus(&news, said)))
-		return;
+		goto out;
 	l->sets_due = false;
 	if (!dotset_empty(&news) && session_send_set(l->s, &m, &news) == 0) {
 		l->sets_ms = x->n->now_ms;
@@ -419,6 +419,7 @@ send_sets(struct link *l, bool complete)
 		if (complete)
 			(void)exchange_must(x, dotset_join(&l->vouched, &news));
 	}
+out:
 	dotset_free(&news);
 }
 
@@ -432,10 +433,11 @@ send_ack(struct link *l)
 		return;
 	if (!exchange_must(x, dotset_copy(&news, &x->acked)) ||
 	    !exchange_must(x, dotset_minus(&news, &l->told_acked)))
-		return;
+		goto out;
 	if (!dotset_empty(&news) &&
 	    session_send_set(l->s, &(struct msg){.type = MSG_ACK}, &news) == 0)
 		(void)exchange_must(x, dotset_join(&l->told_acked, &news));
+out:
 	dotset_free(&news);
 }
 
@@ -698,12 +700,12 @@ link_got_upto(struct link *l, const struct msg *m)
 	if (!exchange_must(x, dotset_join(&l->peer->seen, &l->upto)) || !without_frozen(l) ||
 	    !exchange_must(x, dotset_copy(&known, &x->n->index->have)) ||
 	    !exchange_must(x, dotset_join(&known, &x->incoming)))
-		return;
+		goto out;
 	if (!dotset_subset(&l->upto, &known)) {
 		uint64_t before = dotset_spans(&known);
 
 		if (!exchange_must(x, dotset_join(&known, &l->upto)))
-			return;
+			goto out;
 		if (dotset_spans(&known) > before && dotset_spans(&known) > EXCHANGE_SPANS_MAX)
 			cut(l, "it holds so many single records that this node cannot keep count: "
 			       "they are not counted as held");
@@ -712,6 +714,7 @@ link_got_upto(struct link *l, const struct msg *m)
 				   &(struct entry){.type = ENTRY_VECTOR, .set = l->upto});
 	}
 	dotset_clear(&l->upto);
+out:
 	dotset_free(&known);
 }
 
