@@ -230,7 +230,7 @@ inode_new(struct disk *d, uint8_t kind, uint16_t mode)
 	i->kind = kind;
 	i->mode = mode;
 	i->wd = -1;
-	i->mtime_ns = i->ctime_ns = now(d);
+	i->mtime_ns = i->ctime_ns = i->changed_ns = now(d);
 	i->dirty = true;
 	i->next = d->inodes;
 	d->inodes = i;
@@ -296,6 +296,18 @@ disk_touched(struct disk *d, struct inode *i, bool tell)
 		disk_tell(d, i, NOTIFY_ATTRIB);
 }
 
+/* Of several changes in one tick, as by a truncation and a write, the first one tells whether the
+ * times show them. */
+static void
+bytes_changed(struct disk *d, struct inode *i)
+{
+	i->changes++;
+	if (i->changed_ns != now(d))
+		i->same_tick = i->mtime_ns == now(d) && i->ctime_ns == now(d);
+	i->mtime_ns = i->changed_ns = now(d);
+	disk_touched(d, i, false);
+}
+
 void
 disk_write(struct disk *d, struct inode *i, uint64_t off, const void *bytes, size_t len)
 {
@@ -307,9 +319,7 @@ disk_write(struct disk *d, struct inode *i, uint64_t off, const void *bytes, siz
 	}
 	if (len > 0)
 		memcpy(i->data.data + off, bytes, len);
-	i->changes++;
-	i->mtime_ns = now(d);
-	disk_touched(d, i, false);
+	bytes_changed(d, i);
 }
 
 void
@@ -318,9 +328,7 @@ disk_truncate(struct disk *d, struct inode *i, uint64_t size)
 	while (i->data.len < size)
 		buf_put_u8(&i->data, 0);
 	i->data.len = size;
-	i->changes++;
-	i->mtime_ns = now(d);
-	disk_touched(d, i, false);
+	bytes_changed(d, i);
 }
 
 void

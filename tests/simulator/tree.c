@@ -393,6 +393,7 @@ tree_stage_symlink(struct tree *t, const char *name, const void *text, size_t le
 	i->agent = true;
 	buf_put(&i->data, text, len);
 	i->mtime_ns = mtime_ns;
+	i->changed_ns = 0;
 	return 0;
 }
 
