@@ -39,6 +39,7 @@ check_soon "first suspected, then dead" state_is n1 n4 dead
 check "that was said" logged n1 'member.state suspect member=n4'
 "$lab" start "$T/lab" n4
 check_soon "it is alive again" state_is n1 n4 alive
+check_soon "and has sessions, so that it hears what becomes of it" connected_are n4 "n1 n2 n3"
 
 # --- a member that is forgotten while one is away ---
 "$lab" stop "$T/lab" n3
