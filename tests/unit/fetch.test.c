@@ -295,21 +295,25 @@ put_kept(struct machine *from, struct machine *to, const char *path, bool wrong)
 	struct pathent *e = index_find(machine_node(to)->index, path, strlen(path));
 	const struct irec *rec = e != NULL ? index_winner(e) : NULL;
 	char source[NODES_PATH_BYTES + 300], kept[48], target[NODES_PATH_BYTES + 300];
-	struct stat st;
-	int in, out, c;
+	static uint8_t bytes[MIDDLE];
+	struct stat st = {0};
+	int in, out;
 
-	ok(rec != NULL, "the record of %s is known", path);
+	if (rec == NULL) {
+		ok(false, "the record of %s is not known", path);
+		return;
+	}
 	task_kept_name(rec->r->dot, kept);
 	snprintf(source, sizeof(source), "%s/%s", machine_root(from), path);
 	snprintf(target, sizeof(target), "%s/kept/%s", machine_work(to), kept);
 	in = open(source, O_RDONLY | O_CLOEXEC);
 	out = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	ok(in >= 0 && out >= 0 && fstat(in, &st) == 0, "%s is kept as %s", path, kept);
-	for (uint8_t b; (c = (int)read(in, &b, 1)) == 1;) {
-		b = (uint8_t)(b ^ (wrong ? 1 : 0));
-		c = (int)write(out, &b, 1);
-	}
-	futimens(out, (struct timespec[2]){st.st_atim, st.st_mtim});
+	ok(in >= 0 && out >= 0 && fstat(in, &st) == 0 && read(in, bytes, MIDDLE) == MIDDLE,
+	   "%s is read", path);
+	bytes[MIDDLE / 2] ^= wrong ? 1 : 0;
+	ok(write(out, bytes, MIDDLE) == MIDDLE &&
+		   futimens(out, (struct timespec[2]){st.st_atim, st.st_mtim}) == 0,
+	   "and kept as %s", kept);
 	close(in);
 	close(out);
 }
