@@ -10,6 +10,7 @@
 
 #include "agent/logfile.h"
 #include "proto/hlc.h"
+#include "proto/path.h"
 
 #define FILES 2 /* this generation and the one before it */
 #define ROWS_MIN 1024u
@@ -89,8 +90,7 @@ annals_wants(const struct annals_want *want, const struct record *r)
 
 	if (hlc_ms(r->hlc) < want->since_ms)
 		return false;
-	return len == 0 || (r->path_len >= len && memcmp(r->path, want->path, len) == 0 &&
-			    (r->path_len == len || r->path[len] == '/'));
+	return len == 0 || path_within(r->path, r->path_len, want->path, len);
 }
 
 static int

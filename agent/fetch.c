@@ -575,8 +575,7 @@ kept_open(struct node *n, const struct record *r, struct tfile **out)
 	struct sig s;
 
 	store_name(&(struct kept){.dot = r->dot}, kept);
-	if (tree_kept_stat(n->tree, kept, &s) < 0 || s.kind != KIND_FILE || s.size != r->size ||
-	    s.mtime_ns != r->mtime_ns)
+	if (tree_kept_stat(n->tree, kept, &s) < 0 || !sig_shows(&s, r))
 		return -ENOENT;
 	return tree_kept_open(n->tree, kept, out);
 }

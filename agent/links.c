@@ -578,14 +578,6 @@ listen_again(struct links *k)
 
 /* ---- dialling ---- */
 
-static const char *
-libexec(void)
-{
-	const char *dir = getenv("MIMEO_LIBEXEC"); /* a built tree that is not installed */
-
-	return dir != NULL && dir[0] == '/' ? dir : LIBEXECDIR "/mimeo";
-}
-
 /* The i-th address of a comma list, round and round. */
 static int
 pick_address(const char *list, unsigned i, struct hostport *hp)
@@ -631,7 +623,7 @@ start_child(struct links *k, struct dialler *d, const struct member *m, const st
 			      NULL};
 	int said[2], e;
 
-	snprintf(path, sizeof(path), "%s/dial", libexec());
+	snprintf(path, sizeof(path), "%s/dial", spawn_libexec());
 	snprintf(port, sizeof(port), "%u", hp->port);
 	if (pipe2(said, O_CLOEXEC) < 0)
 		return -errno;
@@ -669,7 +661,7 @@ dial(struct links *k, struct dialler *d, const struct member *m)
 		t->link = exchange_connect(k->n->exchange, d->name, true);
 	if (e < 0 || t->link == NULL || loop_fd_add(k->loop, t->pidfd, EPOLLIN, on_child, t) < 0) {
 		LOG(k->n->log, LOG_ERROR, "dial.start", "the dialling program cannot be started",
-		    log_s("dir", libexec()), log_err(e));
+		    log_s("dir", spawn_libexec()), log_err(e));
 		tube_close(t, "the dialling program cannot be started");
 		return;
 	}

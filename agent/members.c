@@ -17,6 +17,7 @@
 #include "agent/invites.h"
 #include "agent/smallfile.h"
 #include "conf/clock.h"
+#include "conf/spawn.h"
 
 #define LINE_VERSION "mimeo1"
 #define TABLE_FILE "members"
@@ -210,14 +211,6 @@ members_parse(const char *line, struct member *m, char *err, size_t err_len)
 
 /* ---- authorized_keys and known_hosts ---- */
 
-static const char *
-libexec(void)
-{
-	const char *dir = getenv("MIMEO_LIBEXEC");
-
-	return dir != NULL && dir[0] == '/' ? dir : LIBEXECDIR "/mimeo";
-}
-
 /* Copies the lines that are not ours. */
 static int
 keep_foreign(const char *path, struct buf *out)
@@ -310,7 +303,7 @@ static void
 put_authorized(const struct settings *c, const struct member *m, struct buf *b)
 {
 	const char *const parts[] = {"restrict,command=\"",
-				     libexec(),
+				     spawn_libexec(),
 				     "/attach --peer ",
 				     m->name,
 				     " --socket ",
@@ -334,7 +327,7 @@ put_invited(const struct settings *c, const struct invite *i, struct buf *b)
 	const char *const parts[] = {"restrict,expiry-time=\"",
 				     until,
 				     "\",command=\"",
-				     libexec(),
+				     spawn_libexec(),
 				     "/attach --invite ",
 				     i->id,
 				     " --socket ",
@@ -448,10 +441,10 @@ members_write_files(const struct settings *conf, const struct member *m, size_t 
 {
 	int r;
 
-	if (strpbrk(conf->run, "\"\\\n ") != NULL || strpbrk(libexec(), "\"\\\n ") != NULL) {
+	if (strpbrk(conf->run, "\"\\\n ") != NULL || strpbrk(spawn_libexec(), "\"\\\n ") != NULL) {
 		snprintf(err, err_len,
 			 "a path in the forced command has a quote, backslash or blank: %s, %s",
-			 libexec(), conf->run);
+			 spawn_libexec(), conf->run);
 		return -EINVAL;
 	}
 	r = write_one(conf->ssh_authorized_keys, conf, m, n, true, err, err_len);

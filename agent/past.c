@@ -11,6 +11,7 @@
 
 #include "agent/logfile.h"
 #include "proto/hlc.h"
+#include "proto/path.h"
 
 #define LOG_FILES 2 /* this generation and the one before it */
 
@@ -61,10 +62,9 @@ static bool
 wanted(const struct past *p, const struct record *r)
 {
 	for (size_t i = 0; i < p->want->npaths; i++) {
-		size_t len = strlen(p->want->paths[i]);
+		const char *path = p->want->paths[i];
 
-		if (r->path_len >= len && memcmp(r->path, p->want->paths[i], len) == 0 &&
-		    (r->path_len == len || r->path[len] == '/'))
+		if (path_within(r->path, r->path_len, path, strlen(path)))
 			return true;
 	}
 	return p->want->npaths == 0;

@@ -99,9 +99,7 @@ placed(const struct node *n, const struct intent *in, const struct sig *shown)
 
 	if (!n->old_log)
 		return true;
-	return shown->ino == in->ino && rec != NULL && shown->kind == rec->r->kind &&
-	       (shown->kind != KIND_FILE ||
-		(shown->size == rec->r->size && shown->mtime_ns == rec->r->mtime_ns));
+	return shown->ino == in->ino && rec != NULL && sig_shows(shown, rec->r);
 }
 
 static struct finding
@@ -250,7 +248,7 @@ applied_sig(const struct intent *in, const struct finding *f)
 	bool same = in->action == ACTION_MKDIR || s.ino == in->ino;
 
 	if (rec != NULL && rec->r->kind == KIND_FILE)
-		same = same && s.size == rec->r->size && s.mtime_ns == rec->r->mtime_ns;
+		same = same && sig_shows(&s, rec->r);
 	if (!same)
 		s.ctime_ns = 0;
 	s.provisional = s.kind == KIND_FILE;

@@ -312,14 +312,6 @@ begin(struct scout *s)
 
 /* ---- the DNS ---- */
 
-static const char *
-libexec(void)
-{
-	const char *dir = getenv("MIMEO_LIBEXEC"); /* a built tree that is not installed */
-
-	return dir != NULL && dir[0] == '/' ? dir : LIBEXECDIR "/mimeo";
-}
-
 static void
 dns_complain(struct scout *s, const char *what)
 {
@@ -469,7 +461,7 @@ dns_start(struct scout *s)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	snprintf(path, sizeof(path), "%.4000s/lookup", libexec());
+	snprintf(path, sizeof(path), "%.4000s/lookup", spawn_libexec());
 	q->fd = pair[0];
 	r = spawn_child(path, (char **)(uintptr_t)argv, pair[1], -1, &q->pid, &q->pidfd);
 	close(pair[1]);

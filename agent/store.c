@@ -64,7 +64,7 @@ put_purged(struct store *s, struct dot dot)
 static bool
 was_written(const struct record *r, const struct sig *now)
 {
-	return r->kind == KIND_FILE && (now->size != r->size || now->mtime_ns != r->mtime_ns);
+	return r->kind == KIND_FILE && !sig_shows(now, r);
 }
 
 /* Gives a kept file a name of its own, `to`, as content that nobody has logged. */
@@ -101,7 +101,7 @@ store_keep(struct node *n, const char *stage, const char *kept, const struct rec
 	e = tree_kept_stat(n->tree, kept, &now);
 	if (e < 0)
 		return e;
-	if (now.kind == rec->kind && !was_written(rec, &now)) {
+	if (sig_shows(&now, rec)) {
 		e = tree_kept_unlink(n->tree, kept);
 	} else {
 		e = set_aside(n, kept, rec, &now, to);

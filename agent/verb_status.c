@@ -14,6 +14,7 @@
 #include "agent/report.h"
 #include "agent/verbs.h"
 #include "conf/escape.h"
+#include "proto/path.h"
 
 #define ASK_AGAIN_MS 100 /* `wait`, for a file that could not be logged */
 #define ANSWER_MS 4000   /* the watcher answers a barrier by then, or does not run */
@@ -388,8 +389,7 @@ at_or_below(const struct held_back *h, const char *word)
 	char shown[ESCAPE_BYTES_MAX(PATH_ENT_BYTES_MAX)];
 	size_t len = escape_print(shown, sizeof(shown), word, strlen(word));
 
-	return h->path_len >= len && memcmp(h->path, shown, len) == 0 &&
-	       (len == 0 || h->path_len == len || h->path[len] == '/');
+	return path_within(h->path, h->path_len, shown, len);
 }
 
 /*

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -31,6 +32,14 @@ struct plan {
 	sigset_t mask;
 	volatile int err; /* written by the child, which shares our memory until it executes */
 };
+
+const char *
+spawn_libexec(void)
+{
+	const char *dir = getenv("MIMEO_LIBEXEC");
+
+	return dir != NULL && dir[0] == '/' ? dir : LIBEXECDIR "/mimeo";
+}
 
 /* The variables that are passed on, borrowed from our own environment, and more. */
 static int

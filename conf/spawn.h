@@ -7,6 +7,9 @@
 
 #include "proto/attr.h"
 
+/* Where the programs are that only mimeo itself starts: $MIMEO_LIBEXEC, of a built tree that is not
+ * installed, or as installed. */
+const char *spawn_libexec(void);
 /*
  * Runs path with argv (no shell, no search in PATH), and returns when it has been executed.
  * In the child: 0 is fd0, 1 is /dev/null, 2 is fd2 (-1: our own standard error), every other

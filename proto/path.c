@@ -87,6 +87,13 @@ path_below(const void *path, size_t len, const void *dir, size_t dir_len)
 	       memcmp(path, dir, dir_len) == 0;
 }
 
+bool
+path_within(const void *path, size_t len, const void *dir, size_t dir_len)
+{
+	return path_below(path, len, dir, dir_len) ||
+	       (len == dir_len && (len == 0 || memcmp(path, dir, len) == 0));
+}
+
 /* A byte's place in the order. */
 static int
 place(uint8_t c)

@@ -25,6 +25,8 @@ const char *path_problem(const void *path, size_t len); /* NULL if it is fine */
 size_t path_parent(const void *path, size_t len);
 /* Is `path` strictly below `dir` (dir_len 0: the root)? */
 bool path_below(const void *path, size_t len, const void *dir, size_t dir_len);
+/* The same, or `dir` itself. */
+bool path_within(const void *path, size_t len, const void *dir, size_t dir_len);
 /* memcmp order with '/' sorting lowest, so that a directory is followed by what is below it. */
 int path_cmp(const void *a, size_t alen, const void *b, size_t blen);
 /*

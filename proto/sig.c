@@ -19,6 +19,13 @@ sig_eq(const struct sig *a, const struct sig *b)
 	return sig_eq_renamed(a, b) && a->ctime_ns == b->ctime_ns;
 }
 
+bool
+sig_shows(const struct sig *s, const struct record *r)
+{
+	return s->kind == r->kind &&
+	       (s->kind != KIND_FILE || (s->size == r->size && s->mtime_ns == r->mtime_ns));
+}
+
 void
 sig_encode(struct buf *b, const struct sig *s)
 {

@@ -25,6 +25,11 @@ bool sig_eq(const struct sig *a, const struct sig *b);
 /* Equal but for ctime (a rename moves ctime): same inode, size, mtime, mode, owner, kind. */
 bool sig_eq_renamed(const struct sig *a, const struct sig *b);
 /*
+ * Can it be the signature of what that version put there? As far as kind and, of a file, size and
+ * mtime tell.
+ */
+bool sig_shows(const struct sig *s, const struct record *r);
+/*
  * ino u64, size u64, mtime u64, ctime u64, uid u32, gid u32, mode u16, kind u8, provisional u8:
  * 44 bytes.
  */

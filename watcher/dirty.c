@@ -163,8 +163,7 @@ bool
 dirty_below(const struct dirty *d, const void *path, size_t len)
 {
 	for (const struct dirty_name *n = d->first; n != NULL; n = n->next)
-		if (n->waiting && (path_below(n->path, n->len, path, len) ||
-				   (n->len == len && memcmp(n->path, path, len) == 0)))
+		if (n->waiting && path_within(n->path, n->len, path, len))
 			return true;
 	return false;
 }

@@ -87,13 +87,6 @@ moves_to(struct moves *m, uint32_t cookie, const void *path, size_t len)
 	}
 }
 
-static bool
-covers(const struct move *v, const void *path, size_t len)
-{
-	return (len == v->to_len && memcmp(path, v->to, len) == 0) ||
-	       path_below(path, len, v->to, v->to_len);
-}
-
 size_t
 moves_origin(struct moves *m, const void *path, size_t len, char *old, uint64_t now_ms)
 {
@@ -103,7 +96,7 @@ moves_origin(struct moves *m, const void *path, size_t len, char *old, uint64_t 
 
 		if (v->from == NULL)
 			return 0;
-		if (v->to == NULL || !covers(v, path, len))
+		if (v->to == NULL || !path_within(path, len, v->to, v->to_len))
 			continue;
 		rest = len - v->to_len;
 		if (v->tainted || now_ms - v->at_ms > MOVES_KEEP_MS ||

@@ -118,8 +118,7 @@ watch_remove_below(struct watch *w, const void *path, size_t len)
 	for (size_t i = 0; i < w->cap; i++) {
 		const struct dir *d = w->dirs[i];
 
-		if (d == NULL || !(path_below(d->path, d->len, path, len) ||
-				   (d->len == len && memcmp(d->path, path, len) == 0)))
+		if (d == NULL || !path_within(d->path, d->len, path, len))
 			continue;
 		(void)notify_rm(w->notify, (int)i);
 		watch_gone(w, (int)i);

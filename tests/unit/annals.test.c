@@ -11,6 +11,7 @@
 
 #include "proto/hlc.h"
 #include "tests/fold.h"
+#include "tests/logdir.h"
 #include "tests/tap.h"
 
 #define A 0xa1
@@ -19,32 +20,20 @@
 #define MANY 5000 /* records: more than are gathered before they are put in order */
 
 struct rig {
-	char dir[64], wal[96], prev[96];
+	struct logdir logs;
 	struct settings conf;
 	struct node n;
 	struct buf current, previous;
 };
 
 static void
-header(struct buf *b)
-{
-	uint8_t bytes[WAL_HEADER_BYTES] = "mimeoWAL";
-
-	buf_put(b, bytes, sizeof(bytes));
-}
-
-static void
 begin(struct rig *g)
 {
-	*g = (struct rig){.dir = "/tmp/annals.XXXXXX"};
-	if (mkdtemp(g->dir) == NULL)
-		abort();
-	snprintf(g->wal, sizeof(g->wal), "%s/wal", g->dir);
-	snprintf(g->prev, sizeof(g->prev), "%s/wal.prev", g->dir);
-	g->conf.state = g->dir;
-	g->n.conf = &g->conf;
-	header(&g->current);
-	header(&g->previous);
+	*g = (struct rig){.n.conf = &g->conf};
+	logdir_begin(&g->logs);
+	g->conf.state = g->logs.dir;
+	logdir_header(&g->current, 0);
+	logdir_header(&g->previous, 0);
 }
 
 static void
@@ -52,18 +41,7 @@ end(struct rig *g)
 {
 	buf_free(&g->current);
 	buf_free(&g->previous);
-	(void)unlink(g->wal);
-	(void)unlink(g->prev);
-	(void)rmdir(g->dir);
-}
-
-static void
-write_file(const char *path, const struct buf *b)
-{
-	FILE *f = fopen(path, "we");
-
-	if (f == NULL || fwrite(b->data, 1, b->len, f) != b->len || fclose(f) != 0)
-		abort();
+	logdir_end(&g->logs);
 }
 
 static void
@@ -118,8 +96,8 @@ two_generations(struct rig *g)
 	put(&g->current, ENTRY_KNOWN, "d/b", dot(B, 1), 20);
 	put(&g->current, ENTRY_RECORD, "dx", dot(A, 3), 50);
 	put(&g->current, ENTRY_KNOWN, "d", dot(B, 2), 40);
-	write_file(g->wal, &g->current);
-	write_file(g->prev, &g->previous);
+	logdir_write(g->logs.wal, &g->current);
+	logdir_write(g->logs.prev, &g->previous);
 }
 
 static void
@@ -140,11 +118,11 @@ order(void)
 	       "a directory and what is below, not what begins like it");
 	is_str(told(&g, &(struct annals_want){.limit = 1, .path = "a"}), "30",
 	       "the last of a path");
-	(void)unlink(g.prev);
+	(void)unlink(g.logs.prev);
 	is_str(told(&g, &(struct annals_want){.limit = UINT64_MAX}), "20 30 40 50",
 	       "without the generation before");
 	g.current.len -= 3;
-	write_file(g.wal, &g.current);
+	logdir_write(g.logs.wal, &g.current);
 	is_str(told(&g, &(struct annals_want){.limit = UINT64_MAX}), "20 30 50",
 	       "what was not written to its end is not told");
 	end(&g);
@@ -166,7 +144,7 @@ kept(void)
 	e.dot = dot(0, 1);
 	e.rec = rec("r", dot(A, 2), hlc_make(6, 0), KIND_FILE, 1);
 	wal_put(&g.current, &e);
-	write_file(g.wal, &g.current);
+	logdir_write(g.logs.wal, &g.current);
 	is_str(told(&g, &(struct annals_want){.limit = UINT64_MAX}), "5",
 	       "what is kept is known by its record, but not what nobody logged");
 	end(&g);
@@ -185,7 +163,7 @@ many(void)
 	begin(&g);
 	for (uint64_t i = 0; i < MANY; i++) /* backwards by tens */
 		put(&g.current, ENTRY_KNOWN, "p", dot(A, 1 + i), 1 + i / 10 * 10 + (9 - i % 10));
-	write_file(g.wal, &g.current);
+	logdir_write(g.logs.wal, &g.current);
 	e = gathered(&g, &want, &a);
 	is_int(e, 0, "all are gathered");
 	while (annals_next(a, &r) == 1)

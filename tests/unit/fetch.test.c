@@ -16,20 +16,12 @@
 #include "agent/fetch.h"
 #include "agent/members.h"
 #include "agent/task.h"
-#include "tests/tap.h"
-#include "tests/unit/nodes.h"
+#include "tests/unit/settle.h"
 
-#define SETTLE_MS 300000
 #define MIDDLE 5000
 #define LARGE (3u << 20)
 #define HUGE (10u << 20) /* room is taken before it comes */
 #define RATE (1u << 20)  /* bytes a second */
-
-static void
-settle(struct nodes *all, const char *when)
-{
-	ok(nodes_settle(all, SETTLE_MS), "all is done: %s", when);
-}
 
 static const struct fetch_job *
 job(struct machine *m, const char *path)

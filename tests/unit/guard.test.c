@@ -13,20 +13,12 @@
 #include "agent/brake.h"
 #include "agent/commit.h"
 #include "agent/store.h"
-#include "tests/tap.h"
-#include "tests/unit/nodes.h"
+#include "tests/unit/settle.h"
 
-#define SETTLE_MS 120000
 #define DAY_MS (24ull * 3600 * 1000)
 #define FILES 12
 #define SMALL 100
 #define MIDDLE 5000
-
-static void
-settle(struct nodes *all, const char *when)
-{
-	ok(nodes_settle(all, SETTLE_MS), "all is done: %s", when);
-}
 
 static const char *
 name_of(unsigned i)

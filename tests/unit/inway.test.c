@@ -12,18 +12,10 @@
 #include <unistd.h>
 
 #include "agent/apply.h"
-#include "tests/tap.h"
-#include "tests/unit/nodes.h"
+#include "tests/unit/settle.h"
 
-#define SETTLE_MS 120000
 #define SMALL 100
 #define MIDDLE 5000
-
-static void
-settle(struct nodes *all, const char *when)
-{
-	ok(nodes_settle(all, SETTLE_MS), "all is done: %s", when);
-}
 
 static const char *
 reason(struct machine *m, const char *path)

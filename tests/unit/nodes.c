@@ -495,27 +495,60 @@ machine_mute(struct machine *m, bool mute)
 /* ---- turns ---- */
 
 static bool
+worked(struct proc *p)
+{
+	if (!work_step(&p->work))
+		return false;
+	p->stirred = true;
+	return true;
+}
+
+static bool
+was_poked(struct proc *p)
+{
+	if (!p->poked)
+		return false;
+	p->poked = false;
+	p->stirred = true;
+	return true;
+}
+
+static bool
+turn_due(const struct machine *m, struct proc *p)
+{
+	if (!p->stirred && m->all->now_ms < p->due_ms)
+		return false;
+	p->stirred = false;
+	return true;
+}
+
+static void
+next_turn(const struct machine *m, struct proc *p, uint64_t at_ms)
+{
+	p->due_ms = at_ms > m->all->now_ms ? at_ms : m->all->now_ms + 1;
+}
+
+static bool
+may_start(const struct machine *m, const struct proc *p)
+{
+	return !m->stopped && m->all->now_ms >= p->start_ms;
+}
+
+static bool
 agent_work(struct machine *m)
 {
 	struct proc *p = &m->agent;
 
-	if (work_step(&p->work)) {
-		p->stirred = true;
+	if (worked(p))
 		return true;
-	}
-	if (p->poked) {
-		p->poked = false;
-		p->stirred = true;
+	if (was_poked(p)) {
 		node_wal_changed(m->node);
 		return true;
 	}
-	if (!p->stirred && m->all->now_ms < p->due_ms)
+	if (!turn_due(m, p))
 		return false;
-	p->stirred = false;
 	node_tick(m->node, m->all->now_ms, wall_ms(m->all));
-	p->due_ms = node_deadline(m->node);
-	if (p->due_ms <= m->all->now_ms)
-		p->due_ms = m->all->now_ms + 1;
+	next_turn(m, p, node_deadline(m->node));
 	return true;
 }
 
@@ -526,7 +559,7 @@ agent_step(struct machine *m)
 	bool did;
 
 	if (!p->up) {
-		if (m->stopped || m->all->now_ms < p->start_ms)
+		if (!may_start(m, p))
 			return false;
 		agent_start(m);
 		return true;
@@ -552,30 +585,24 @@ watcher_step(struct machine *m)
 	if (m->all->agents_only)
 		return false;
 	if (!p->up) {
-		if (m->stopped || m->all->now_ms < p->start_ms)
+		if (!may_start(m, p))
 			return false;
 		watcher_start(m);
 		return true;
 	}
 	if (notify_read(m->notify, got_event, m) > 0)
 		return true;
-	if (work_step(&p->work)) {
-		p->stirred = true;
+	if (worked(p))
 		return true;
-	}
-	if (p->poked) {
-		p->poked = false;
-		p->stirred = true;
+	if (was_poked(p)) {
 		core_wal_changed(m->core);
 		return true;
 	}
-	if (!p->stirred && m->all->now_ms < p->due_ms)
+	if (!turn_due(m, p))
 		return false;
-	p->stirred = false;
-	p->due_ms = core_turn(m->core, m->all->now_ms, wall_ms(m->all),
-			      (int64_t)wall_ms(m->all) * NS_PER_MS);
-	if (p->due_ms <= m->all->now_ms)
-		p->due_ms = m->all->now_ms + 1;
+	next_turn(m, p,
+		  core_turn(m->core, m->all->now_ms, wall_ms(m->all),
+			    (int64_t)wall_ms(m->all) * NS_PER_MS));
 	return true;
 }
 

@@ -11,6 +11,7 @@
 
 #include "proto/hlc.h"
 #include "tests/fold.h"
+#include "tests/logdir.h"
 #include "tests/tap.h"
 
 #define A 0xa1 /* origins, run by the nodes a and b */
@@ -19,22 +20,13 @@
 #define STEPS_MAX 100
 
 struct rig {
-	char dir[64], wal[96], prev[96];
+	struct logdir logs;
 	struct settings conf;
 	struct node n;
 	struct buf log;
 	struct past_want want;
 	struct past *past;
 };
-
-static void
-header(struct buf *b, uint64_t created_ms)
-{
-	uint8_t bytes[WAL_HEADER_BYTES] = "mimeoWAL";
-
-	bytes_set_u64(bytes + 40, created_ms);
-	buf_put(b, bytes, sizeof(bytes));
-}
 
 static void
 origin(struct index *x, uint64_t id, const char *node)
@@ -49,16 +41,13 @@ origin(struct index *x, uint64_t id, const char *node)
 static void
 begin(struct rig *g)
 {
-	*g = (struct rig){.dir = "/tmp/past.XXXXXX"};
-	if (mkdtemp(g->dir) == NULL)
-		abort();
-	snprintf(g->wal, sizeof(g->wal), "%s/wal", g->dir);
-	snprintf(g->prev, sizeof(g->prev), "%s/wal.prev", g->dir);
-	g->conf.state = g->dir;
+	*g = (struct rig){0};
+	logdir_begin(&g->logs);
+	g->conf.state = g->logs.dir;
 	g->n = (struct node){.conf = &g->conf, .index = fold_index(), .seed = FOLD_SEED};
 	origin(g->n.index, A, "a");
 	origin(g->n.index, B, "b");
-	header(&g->log, CREATED_MS);
+	logdir_header(&g->log, CREATED_MS);
 }
 
 static void
@@ -67,18 +56,7 @@ end(struct rig *g)
 	past_free(g->past);
 	index_free(g->n.index);
 	buf_free(&g->log);
-	(void)unlink(g->wal);
-	(void)unlink(g->prev);
-	(void)rmdir(g->dir);
-}
-
-static void
-write_file(const char *path, const struct buf *b)
-{
-	FILE *f = fopen(path, "we");
-
-	if (f == NULL || fwrite(b->data, 1, b->len, f) != b->len || fclose(f) != 0)
-		abort();
+	logdir_end(&g->logs);
 }
 
 /* The node learns of it: the index and, with logged, the log. */
@@ -116,7 +94,7 @@ look(struct rig *g, uint64_t ms, const char *node)
 
 	past_free(g->past);
 	g->past = NULL;
-	write_file(g->wal, &g->log);
+	logdir_write(g->logs.wal, &g->log);
 	g->want.time_ms = ms;
 	g->want.node = node;
 	e = past_new(&g->n, &g->want, &g->past);
@@ -314,13 +292,13 @@ files(void)
 	is_int(past_new(&g.n, &g.want, &g.past), -ENOENT, "no log at all");
 	after(&v2, &v1);
 	after(&v3, &v2);
-	header(&prev, 3);
+	logdir_header(&prev, 3);
 	wal_put(&prev, &(struct entry){.type = ENTRY_KEPT, .dot = v1.dot, .num = 20, .rec = v1});
 	wal_put(&prev, &(struct entry){.type = ENTRY_RECORD, .rec = v2});
 	known(&g, &v3, true);
 	(void)!look(&g, 15, NULL);
 	is_int(was(&g), -1, "this generation does not know");
-	write_file(g.prev, &prev);
+	logdir_write(g.logs.prev, &prev);
 	(void)!look(&g, 15, NULL);
 	is_int(was(&g), 1, "the one before it does");
 	is_int(past_begins(g.past), 3, "which is since when that is");
@@ -330,7 +308,7 @@ files(void)
 	is_int(look(&g, 25, NULL), 0, "an unfinished append is the end");
 	is_int(was(&g), 2, "of what counts");
 	for (whole = prev.len; prev.len > WAL_HEADER_BYTES - 2; prev.len--) {
-		write_file(g.prev, &prev);
+		logdir_write(g.logs.prev, &prev);
 		if (look(&g, 25, NULL) != 0 || (was(&g) != 2 && was(&g) != -1))
 			break;
 	}
@@ -339,7 +317,7 @@ files(void)
 	prev.len = whole;
 	for (size_t i = 0; i < whole; i++) {
 		prev.data[i] ^= 0x55;
-		write_file(g.prev, &prev);
+		logdir_write(g.logs.prev, &prev);
 		prev.data[i] ^= 0x55;
 		if (look(&g, 25, NULL) != 0 || (was(&g) != 2 && was(&g) != -1))
 			whole = 0;

@@ -153,6 +153,22 @@ test_below(void)
 	   "with no bytes for the root");
 }
 
+static bool
+within(const char *path, const char *dir)
+{
+	return path_within(path, strlen(path), dir, strlen(dir));
+}
+
+static void
+test_within(void)
+{
+	ok(within("a", "a") && within("a/b", "a") && within("a/b", "a/b"), "itself and below");
+	ok(within("", "") && within("a", "") && path_within(NULL, 0, NULL, 0),
+	   "all is in the root");
+	ok(!within("ab", "a") && !within("b", "a"), "another name is not");
+	ok(!within("a", "a/b") && !within("", "a"), "nor is what is above");
+}
+
 static int
 cmp(const char *a, const char *b)
 {
@@ -345,6 +361,7 @@ main(void)
 	test_random();
 	test_parent();
 	test_below();
+	test_within();
 	test_order();
 	test_order_random();
 	test_link();

@@ -8,18 +8,10 @@
 #include <string.h>
 
 #include "agent/commit.h"
-#include "tests/tap.h"
-#include "tests/unit/nodes.h"
+#include "tests/unit/settle.h"
 
-#define SETTLE_MS 120000
 #define SMALL 100
 #define MIDDLE 5000
-
-static void
-settle(struct nodes *all, const char *when)
-{
-	ok(nodes_settle(all, SETTLE_MS), "all is done: %s", when);
-}
 
 /* ---- the look at what came out fails ---- */
 
@@ -217,6 +209,9 @@ user_saves_twice(struct machine *m)
 	}
 }
 
+#define RENAME(k) .class = FAULT_RENAME, .at = (k), .last = (k)
+#define KILLED_BEHIND_IT .kill = true, .after = true
+
 static const struct race {
 	const char *what;
 	struct fault fault;
@@ -225,11 +220,8 @@ static const struct race {
 	bool kept;      /* what he saved first is listed as rescued */
 	bool two_saved; /* both of what he saved is there */
 } races[] = {
-	{.what = "exchange: it is put back",
-	 .fault = {.class = FAULT_RENAME, .at = 1, .last = 1, .before = user_saves}},
-	{.what = "take: it is put back",
-	 .fault = {.class = FAULT_RENAME, .at = 1, .last = 1, .before = user_saves},
-	 .take = true},
+	{.what = "exchange: it is put back", .fault = {RENAME(1), .before = user_saves}},
+	{.what = "take: it is put back", .fault = {RENAME(1), .before = user_saves}, .take = true},
 	{.what = "exchange, and he is faster again: it is rescued",
 	 .fault = {.class = FAULT_RENAME, .at = 1, .last = 2, .before = user_saves_twice},
 	 .kept = true,
@@ -239,50 +231,27 @@ static const struct race {
 	 .take = true,
 	 .kept = true},
 	{.what = "exchange, killed: it is put back after the start",
-	 .fault = {.class = FAULT_RENAME,
-		   .at = 1,
-		   .last = 1,
-		   .kill = true,
-		   .after = true,
-		   .before = user_saves}},
+	 .fault = {RENAME(1), KILLED_BEHIND_IT, .before = user_saves}},
 	{.what = "take, killed: it is put back after the start",
-	 .fault = {.class = FAULT_RENAME,
-		   .at = 1,
-		   .last = 1,
-		   .kill = true,
-		   .after = true,
-		   .before = user_saves},
+	 .fault = {RENAME(1), KILLED_BEHIND_IT, .before = user_saves},
 	 .take = true},
 	{.what = "exchange, killed, saved again: it is rescued",
-	 .fault = {.class = FAULT_RENAME,
-		   .at = 1,
-		   .last = 1,
-		   .kill = true,
-		   .after = true,
-		   .before = user_saves},
+	 .fault = {RENAME(1), KILLED_BEHIND_IT, .before = user_saves},
 	 .again = true,
 	 .kept = true,
 	 .two_saved = true},
 	{.what = "take, killed, saved again: it is rescued",
-	 .fault = {.class = FAULT_RENAME,
-		   .at = 1,
-		   .last = 1,
-		   .kill = true,
-		   .after = true,
-		   .before = user_saves},
+	 .fault = {RENAME(1), KILLED_BEHIND_IT, .before = user_saves},
 	 .take = true,
 	 .again = true,
 	 .kept = true,
 	 .two_saved = true},
-	{.what = "exchange, killed behind it",
-	 .fault = {.class = FAULT_RENAME, .at = 1, .last = 1, .kill = true, .after = true}},
-	{.what = "take, killed behind it",
-	 .fault = {.class = FAULT_RENAME, .at = 1, .last = 1, .kill = true, .after = true},
-	 .take = true},
+	{.what = "exchange, killed behind it", .fault = {RENAME(1), KILLED_BEHIND_IT}},
+	{.what = "take, killed behind it", .fault = {RENAME(1), KILLED_BEHIND_IT}, .take = true},
 	{.what = "exchange, killed behind the rename to the store",
-	 .fault = {.class = FAULT_RENAME, .at = 2, .last = 2, .kill = true, .after = true}},
+	 .fault = {RENAME(2), KILLED_BEHIND_IT}},
 	{.what = "take, killed behind the rename to the store",
-	 .fault = {.class = FAULT_RENAME, .at = 2, .last = 2, .kill = true, .after = true},
+	 .fault = {RENAME(2), KILLED_BEHIND_IT},
 	 .take = true},
 };
 

@@ -58,6 +58,24 @@ test_eq(void)
 }
 
 static void
+test_shows(void)
+{
+	struct sig s = {.kind = KIND_FILE, .size = 7, .mtime_ns = -5, .mode = 0600, .ino = 3};
+	struct record r = {.kind = KIND_FILE, .size = 7, .mtime_ns = -5, .mode = 0644};
+
+	ok(sig_shows(&s, &r), "a file of that size and time, whatever its mode");
+	s.size = 8;
+	ok(!sig_shows(&s, &r), "not of another size");
+	s.size = 7;
+	s.mtime_ns = -4;
+	ok(!sig_shows(&s, &r), "nor of another time");
+	s.kind = KIND_DIR;
+	ok(!sig_shows(&s, &r), "nor a directory");
+	r.kind = KIND_DIR;
+	ok(sig_shows(&s, &r), "a directory has neither");
+}
+
+static void
 test_bytes(void)
 {
 	const char want[] = "\x88\x77\x66\x55\x44\x33\x22\x11"
@@ -148,6 +166,7 @@ int
 main(void)
 {
 	test_eq();
+	test_shows();
 	test_bytes();
 	test_damage();
 	test_refused();

@@ -14,18 +14,10 @@
 #include "agent/exchange.h"
 #include "agent/merge.h"
 #include "agent/scrub.h"
-#include "tests/tap.h"
-#include "tests/unit/nodes.h"
+#include "tests/unit/settle.h"
 
-#define SETTLE_MS 120000
 #define HOUR_MS 3600000u
 #define MIDDLE 5000
-
-static void
-settle(struct nodes *all, const char *when)
-{
-	ok(nodes_settle(all, SETTLE_MS), "all is done: %s", when);
-}
 
 /* ---- compare ---- */
 
@@ -181,7 +173,8 @@ question(struct nodes *all, uint8_t what, const void *blob, size_t len)
 	struct node *n = machine_node(nodes_at(all, 0));
 	struct answer a = {.ask.tell = told};
 
-	if (exchange_ask(exchange_peer(n->exchange, "n2"), what, blob, len, &a.ask) < 0)
+	if (exchange_ask(exchange_peer(n->exchange, "n2"), what, blob, len, &a.ask) <
+	    0)
 		abort();
 	if (!nodes_until(all, is_over, &a, SETTLE_MS))
 		abort();
@@ -209,8 +202,8 @@ test_questions(void)
 	n = machine_node(nodes_at(all, 0));
 	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
 		many[i].ask.tell = told;
-		if (exchange_ask(exchange_peer(n->exchange, "n2"), MERGE_STATE, NULL, 0,
-				 &many[i].ask) < 0)
+		if (exchange_ask(exchange_peer(n->exchange, "n2"), MERGE_STATE, NULL,
+				 0, &many[i].ask) < 0)
 			abort();
 	}
 	/* Its log is being written all the time: no moment to answer. */
