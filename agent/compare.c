@@ -357,18 +357,21 @@ static void
 ask(struct compare *c)
 {
 	struct peer *p = exchange_peer(c->n->exchange, c->members[c->at].name);
-	struct asked *a = p != NULL && p->link != NULL ? calloc(1, sizeof(*a)) : NULL;
+	struct asked *a = p != NULL ? calloc(1, sizeof(*a)) : NULL;
 	struct buf b = {0};
 
 	c->bucket = c->summed ? c->differ[--c->ndiffer] : (uint16_t)ALL_BUCKETS;
 	buf_put_u16(&b, c->bucket);
 	buf_put_u8(&b, c->rehash && !c->summed ? FLAG_REHASH : 0);
 	if (a != NULL) {
-		*a = (struct asked){.ask = {.tell = told, .again = true}, .c = c};
+		*a = (struct asked){
+			.ask = {.tell = told, .again = true, .patience_ms = COMPARE_AWAIT_MS},
+			.c = c};
 		c->asked = a;
 		c->until_ms = c->n->now_ms + COMPARE_ANSWER_MS;
 	}
-	if (a == NULL || b.failed || exchange_ask(p, ASK_SHOWN, b.data, b.len, &a->ask) < 0) {
+	if (a == NULL || b.failed ||
+	    exchange_ask(c->n->exchange, p, ASK_SHOWN, b.data, b.len, &a->ask) < 0) {
 		c->asked = NULL;
 		free(a);
 		next_member(c, false);

@@ -15,6 +15,7 @@
 #define COMPARE_ROWS_BYTES (240u * 1024) /* of one bucket; a larger one is named as such */
 #define COMPARE_ASK_BUCKETS 64u          /* at most so many of one member; then it is cut */
 #define COMPARE_FOUND_MAX 10000u         /* differences in all; then it is cut */
+#define COMPARE_AWAIT_MS 3000            /* one that was connected a moment ago: be back */
 #define COMPARE_ANSWER_MS 5000           /* a member that lets us wait longer is left out */
 
 struct compare_row {
@@ -28,8 +29,8 @@ struct compare;
 
 /* This node answers members that ask, from now on. */
 void compare_listen(struct node *n);
-/* Asks all connected members, one after the other. rehash: each is also to read all its files
- * again, at its own pace (scrub.h). NULL: out of memory. */
+/* Asks all members that are connected, or are again in a moment, one after the other. rehash: each
+ * is also to read all its files again, at its own pace (scrub.h). NULL: out of memory. */
 struct compare *compare_new(struct node *n, bool rehash);
 void compare_free(struct compare *c); /* NULL is fine */
 /* Is it over? Asks what is to be asked next; looks at the clock: to be asked every turn. */

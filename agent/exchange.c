@@ -150,15 +150,6 @@ exchange_member(struct exchange *x, const struct member *m)
 		x->n->acked(x->n->arg);
 }
 
-struct peer *
-exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *arg), void *arg)
-{
-	for (struct peer *p = x->peers; p != NULL; p = p->next)
-		if (p->link != NULL && f(p, arg))
-			return p;
-	return NULL;
-}
-
 /* ---- links ---- */
 
 struct session *
@@ -227,6 +218,19 @@ exchange_connect(struct exchange *x, const char *peer, bool dialled)
 	return l;
 }
 
+/* Its session is over. */
+static void
+peer_lost(struct link *l, const char *why)
+{
+	struct peer *p = l->peer;
+
+	p->link = NULL;
+	p->connected_ms = 0;
+	p->lost_ms = l->x->n->now_ms;
+	LOG(l->x->n->log, LOG_INFO, "peer.disconnected", "the session is over",
+	    log_s("peer", p->name), log_s("why", why));
+}
+
 static void
 peer_unlinked(struct link *l, const char *why)
 {
@@ -240,13 +244,8 @@ peer_unlinked(struct link *l, const char *why)
 	/* One of two connections that was given up for the other is no error. */
 	if (p->link == NULL || p->link == l)
 		snprintf(p->last_error, sizeof(p->last_error), "%s", why);
-	if (p->link != l)
-		return;
-	p->link = NULL;
-	p->connected_ms = 0;
-	p->lost_ms = l->x->n->now_ms;
-	LOG(l->x->n->log, LOG_INFO, "peer.disconnected", "the session is over",
-	    log_s("peer", p->name), log_s("why", why));
+	if (p->link == l)
+		peer_lost(l, why);
 }
 
 void
@@ -420,13 +419,8 @@ over(struct link *l)
 	const char *name = session_peer(l->s);
 
 	l->over = true;
-	if (l->peer != NULL && l->peer->link == l) {
-		l->peer->link = NULL;
-		l->peer->connected_ms = 0;
-		l->peer->lost_ms = n->now_ms;
-		LOG(n->log, LOG_INFO, "peer.disconnected", "the session is over",
-		    log_s("peer", name), log_s("why", why));
-	}
+	if (l->peer != NULL && l->peer->link == l)
+		peer_lost(l, why);
 	if (code == CODE_DUPLICATE || code == CODE_SHUTDOWN)
 		return;
 	LOG(n->log, LOG_WARN, "peer.closed", "a session was given up", log_s("peer", name),

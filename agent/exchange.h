@@ -86,8 +86,7 @@ struct peer {
 	 * (wall ms over there) and when a higher one was heard */
 	uint64_t seen_ms, lost_ms, beat, beat_ms;
 	enum peer_state state; /* as last said */
-	struct ask *waiting;   /* questions.c: for a link, since waiting_ms */
-	uint64_t waiting_ms;
+	struct ask *waiting;   /* questions.c: for a link */
 	struct peer *next;
 };
 
@@ -127,8 +126,6 @@ struct peer *link_peer(struct link *l);
 /* Inlined content of a record that is on its way through the WAL: ownership of the malloc'ed bytes
  * goes to the caller. NULL: none. */
 uint8_t *exchange_inlined(struct exchange *x, struct dot dot, size_t *len);
-/* Calls f for each connected peer; stops and returns the first non-NULL. */
-struct peer *exchange_each(struct exchange *x, bool (*f)(struct peer *p, void *arg), void *arg);
 /* After each durable round. */
 void exchange_durable(struct exchange *x, uint64_t lsn);
 void exchange_tick(struct exchange *x);
@@ -155,22 +152,27 @@ int64_t exchange_clock_offset(const struct exchange *x, const char *name);
  * the end (last; the ask is the caller's again), or with CODE_ERROR when the link closes. `again`,
  * set by the caller: the question changes nothing, so where the link is given up for another one
  * with the same peer, it is asked there if no part of the answer has come, EXCHANGE_AGAIN_MS later
- * at most. -ENOTCONN, or what session_send says: nothing was asked, tell is not called.
+ * at most. patience_ms, with it: where there is no link, but was one EXCHANGE_LOST_MS ago (or this
+ * node did not run then), the question waits that long for one; 0: it does not. -ENOTCONN, -ENOMEM,
+ * or what session_send says: nothing was asked, tell is not called.
  */
 #define EXCHANGE_AGAIN_MS 1000
+#define EXCHANGE_LOST_MS 10000
 struct ask {
 	void (*tell)(struct ask *a, uint8_t code, bool last, const uint8_t *blob, size_t len);
 	bool again;
+	uint32_t patience_ms;
 	/* questions.c's */
 	bool heard;
+	uint64_t until_ms; /* while it waits for a link */
 	uint8_t what;
 	uint32_t id;
 	uint8_t *blob;
 	size_t len;
 	struct ask *next;
 };
-NODISCARD int exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len,
-			   struct ask *a);
+NODISCARD int exchange_ask(struct exchange *x, struct peer *p, uint8_t what, const void *blob,
+			   size_t len, struct ask *a);
 /* Who answers a question (enum ask_what) of peers, through exchange_tell. */
 typedef void (*exchange_asked)(void *arg, struct link *l, uint32_t id, uint8_t what,
 			       const uint8_t *blob, size_t len);

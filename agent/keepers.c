@@ -29,8 +29,6 @@ struct keeper {
 	struct asked *asked;
 	uint64_t until_ms;
 	unsigned pages;
-	bool awaited;  /* it was connected a moment ago: it is asked if it is again before until_ms
-			*/
 	bool answered; /* all of it */
 };
 
@@ -126,9 +124,8 @@ wanted(const struct keepers_want *w, struct dot dot, const struct record *r)
 		return dot_eq(w->dot, dot);
 	if (w->len == 0)
 		return true;
-	if (r->path_len < w->len || memcmp(r->path, w->path, w->len) != 0)
-		return false;
-	return r->path_len == w->len || (w->how == KEEPERS_BELOW && r->path[w->len] == '/');
+	return path_within(r->path, r->path_len, w->path, w->len) &&
+	       (r->path_len == w->len || w->how == KEEPERS_BELOW);
 }
 
 /* Did it lose against another content? Directories and deletes lose nothing that can be kept. */
@@ -388,12 +385,16 @@ ask_one(struct keepers *k, size_t i, const struct place *after)
 
 	if (a == NULL)
 		return;
-	*a = (struct asked){.ask = {.tell = told, .again = true}, .k = k, .i = i};
+	*a = (struct asked){.ask = {.tell = told, .again = true, .patience_ms = KEEPERS_ANSWER_MS},
+			    .k = k,
+			    .i = i};
 	want_encode(&b, &k->want, after);
 	if (!b.failed && ++p->pages <= PAGES_MAX &&
-	    exchange_ask(peer, ASK_KEPT, b.data, b.len, &a->ask) == 0) {
+	    exchange_ask(k->n->exchange, peer, ASK_KEPT, b.data, b.len, &a->ask) == 0) {
 		p->asked = a;
 		p->until_ms = k->n->now_ms + KEEPERS_ANSWER_MS;
+		if (peer->link == NULL)
+			p->until_ms += KEEPERS_ANSWER_MS;
 	} else {
 		free(a);
 	}
@@ -465,34 +466,6 @@ told(struct ask *ask, uint8_t code, bool last, const uint8_t *blob, size_t len)
 }
 
 static void
-await(struct keepers *k, struct keeper *p, const struct peer *peer)
-{
-	uint64_t now = k->n->now_ms;
-
-	if (peer->lost_ms == 0 || now - peer->lost_ms >= KEEPERS_LOST_MS)
-		return;
-	p->awaited = true;
-	p->until_ms = now + KEEPERS_ANSWER_MS;
-}
-
-/* Is it still to come? */
-static bool
-awaited(struct keepers *k, size_t i)
-{
-	struct keeper *p = &k->keeper[i];
-	const struct peer *peer = p->awaited ? exchange_peer(k->n->exchange, p->name) : NULL;
-
-	if (peer == NULL)
-		return false;
-	if (peer->link == NULL && k->n->now_ms < p->until_ms)
-		return true;
-	p->awaited = false;
-	if (peer->link != NULL)
-		ask_one(k, i, &(struct place){0});
-	return false;
-}
-
-static void
 ask_all(struct keepers *k)
 {
 	snprintf(k->keeper[SELF].name, sizeof(k->keeper[SELF].name), "%s", k->n->conf->name);
@@ -501,11 +474,7 @@ ask_all(struct keepers *k)
 	for (struct peer *p = exchange_peers(k->n->exchange);
 	     p != NULL && k->nkeepers < MEMBERS_MAX; p = p->next) {
 		snprintf(k->keeper[k->nkeepers].name, sizeof(p->name), "%s", p->name);
-		if (p->link != NULL)
-			ask_one(k, k->nkeepers, &(struct place){0});
-		else
-			await(k, &k->keeper[k->nkeepers], p);
-		k->nkeepers++;
+		ask_one(k, k->nkeepers++, &(struct place){0});
 	}
 }
 
@@ -585,7 +554,7 @@ keepers_done(struct keepers *k)
 
 		if (p->asked != NULL && (now >= p->until_ms || now >= k->until_ms))
 			leave(p);
-		open = awaited(k, i) || open || p->asked != NULL;
+		open = open || p->asked != NULL;
 	}
 	if (!open && !k->sorted && k->nfound > 0)
 		qsort(k->found, k->nfound, sizeof(struct keepers_found *), older);

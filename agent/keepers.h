@@ -11,9 +11,9 @@
  * so. What a member tells that was not asked for, or that does not decode, makes it one that did
  * not answer.
  */
-#define KEEPERS_ANSWER_MS 3000 /* a member that lets us wait longer for a page is left out */
-/* Whose last session ended so lately may be back in a moment, and is given that time, too. */
-#define KEEPERS_LOST_MS 10000
+/* A member that lets us wait longer for a page is left out. One whose session ended a moment ago
+ * (EXCHANGE_LOST_MS) may be back at once, and is given that time, too. */
+#define KEEPERS_ANSWER_MS 3000
 #define KEEPERS_ALL_MS 30000 /* all pages together */
 #define KEEPERS_PAGE_BYTES (128u * 1024)
 #define KEEPERS_LOOK_MAX 20000 /* kept versions that are looked at for one page */

@@ -234,12 +234,13 @@ static void told(struct ask *a, uint8_t code, bool last, const uint8_t *blob, si
 static bool
 ask(struct pull *p, uint8_t what, const void *blob, size_t len)
 {
-	struct peer *peer = exchange_peer(p->m->n->exchange, p->peer);
+	struct exchange *x = p->m->n->exchange;
+	struct peer *peer = exchange_peer(x, p->peer);
 
 	buf_reset(&p->in);
 	p->ask = (struct ask){.tell = told};
 	p->asked = true;
-	if (peer != NULL && exchange_ask(peer, what, blob, len, &p->ask) == 0)
+	if (peer != NULL && exchange_ask(x, peer, what, blob, len, &p->ask) == 0)
 		return true;
 	p->asked = false;
 	pull_end(p, RETRY_MS);

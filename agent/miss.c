@@ -257,7 +257,8 @@ ask_one(struct inquiry *q, struct peer *p)
 	if (k != NULL) {
 		k->q = q;
 		k->ask = (struct ask){.tell = told, .again = true};
-		if (exchange_ask(p, ASK_PATH, q->path, q->path_len, &k->ask) == 0) {
+		if (exchange_ask(q->m->n->exchange, p, ASK_PATH, q->path, q->path_len, &k->ask) ==
+		    0) {
 			q->open++;
 			return;
 		}

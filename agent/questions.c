@@ -2,7 +2,8 @@
 /*
  * Questions to peers and their answers (ASK, TELL). A question goes by the connection that is used
  * when it is asked, and ends with it. Only where two connections with one peer become one, those
- * that may be asked again move to the one that stays.
+ * that may be asked again move to the one that stays; and one with patience waits for the next
+ * connection if the last one was lost a moment ago.
  */
 #include "config.h"
 
@@ -61,30 +62,62 @@ put(struct link *l, struct ask *a, uint8_t what, const void *blob, size_t len)
 	return 0;
 }
 
-int
-exchange_ask(struct peer *p, uint8_t what, const void *blob, size_t len, struct ask *a)
+static void
+wait_for_link(struct exchange *x, struct peer *p, struct ask *a, uint64_t ms)
 {
-	int r = p->link != NULL ? put(p->link, a, what, blob, len) : -ENOTCONN;
+	a->until_ms = x->n->now_ms + ms;
+	a->next = p->waiting;
+	p->waiting = a;
+}
 
-	a->what = what;
-	a->heard = false;
-	a->blob = NULL;
-	a->len = 0;
-	if (r < 0 || !a->again || len == 0)
-		return r;
-	a->blob = malloc(len);
-	if (a->blob == NULL) {
-		a->again = false;
+/* Should the question have to be asked again. */
+static int
+keep_words(struct ask *a, const void *blob, size_t len)
+{
+	if (len == 0)
 		return 0;
-	}
+	a->blob = malloc(len);
+	if (a->blob == NULL)
+		return -ENOMEM;
 	memcpy(a->blob, blob, len);
 	a->len = len;
 	return 0;
 }
 
+static int
+ask_later(struct exchange *x, struct peer *p, const void *blob, size_t len, struct ask *a)
+{
+	int e;
+
+	if (!a->again || a->patience_ms == 0 || x->n->now_ms - p->lost_ms >= EXCHANGE_LOST_MS)
+		return -ENOTCONN;
+	e = keep_words(a, blob, len);
+	if (e == 0)
+		wait_for_link(x, p, a, a->patience_ms);
+	return e;
+}
+
+int
+exchange_ask(struct exchange *x, struct peer *p, uint8_t what, const void *blob, size_t len,
+	     struct ask *a)
+{
+	int r;
+
+	a->what = what;
+	a->heard = false;
+	a->blob = NULL;
+	a->len = 0;
+	if (p->link == NULL)
+		return ask_later(x, p, blob, len, a);
+	r = put(p->link, a, what, blob, len);
+	if (r == 0 && a->again && keep_words(a, blob, len) < 0)
+		a->again = false;
+	return r;
+}
+
 /* A part of an answer cannot be taken back, so nothing of it may have come. */
-static void
-keep_for_later(struct link *l)
+void
+link_asks_replaced(struct link *l)
 {
 	struct peer *p = l->peer;
 
@@ -96,16 +129,8 @@ keep_for_later(struct link *l)
 			continue;
 		}
 		a = unlink_ask(at);
-		a->next = p->waiting;
-		p->waiting = a;
-		p->waiting_ms = l->x->n->now_ms;
+		wait_for_link(l->x, p, a, EXCHANGE_AGAIN_MS);
 	}
-}
-
-void
-link_asks_replaced(struct link *l)
-{
-	keep_for_later(l);
 }
 
 void
@@ -132,7 +157,7 @@ link_asks_closed(struct link *l)
 
 	(void)session_reason(l->s, &code, &remote);
 	if (code == CODE_DUPLICATE && l->peer != NULL) {
-		keep_for_later(l);
+		link_asks_replaced(l);
 		if (l->peer->link != NULL)
 			peer_asks_again(l->peer);
 	}
@@ -145,12 +170,31 @@ peer_asks_fail(struct peer *p)
 	fail_all(&p->waiting);
 }
 
+/* Those that have waited long enough; who is told may ask again. */
+static void
+fail_late(struct peer *p, uint64_t now_ms)
+{
+	struct ask *late = NULL, **at = &p->waiting;
+
+	while (*at != NULL) {
+		struct ask *a;
+
+		if (now_ms < (*at)->until_ms) {
+			at = &(*at)->next;
+			continue;
+		}
+		a = unlink_ask(at);
+		a->next = late;
+		late = a;
+	}
+	fail_all(&late);
+}
+
 void
 exchange_asks_tick(struct exchange *x)
 {
 	for (struct peer *p = x->peers; p != NULL; p = p->next)
-		if (p->waiting != NULL && x->n->now_ms - p->waiting_ms >= EXCHANGE_AGAIN_MS)
-			fail_all(&p->waiting);
+		fail_late(p, x->n->now_ms);
 }
 
 uint64_t
@@ -159,8 +203,8 @@ exchange_asks_deadline(const struct exchange *x)
 	uint64_t at = UINT64_MAX;
 
 	for (const struct peer *p = x->peers; p != NULL; p = p->next)
-		if (p->waiting != NULL && p->waiting_ms + EXCHANGE_AGAIN_MS < at)
-			at = p->waiting_ms + EXCHANGE_AGAIN_MS;
+		for (const struct ask *a = p->waiting; a != NULL; a = a->next)
+			at = a->until_ms < at ? a->until_ms : at;
 	return at;
 }
 

@@ -13,9 +13,6 @@ fi
 . "$(dirname "$0")/lib.sh"
 need sshd jq ssh-keygen python3 ip
 
-connected_are() { # NODE NAMES
-	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.connected).name) | sort | join(" ")')" = "$2" ]
-}
 says() { # NODE PATTERN
 	grep -qE -e "$2" "$T/lab/$1/log/agent.log"
 }

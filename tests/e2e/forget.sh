@@ -8,9 +8,6 @@ need sshd jq ssh-keygen
 peers_are() { # NODE NAMES: all its members, connected or not
 	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(.name) | sort | join(" ")')" = "$2" ]
 }
-connected_are() { # NODE NAMES
-	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.connected).name) | sort | join(" ")')" = "$2" ]
-}
 state_is() { # NODE PEER STATE
 	[ "$(mimeo "$1" peers --json | jq -rs "flatten | map(select(.name == \"$2\").state) | first")" = "$3" ]
 }

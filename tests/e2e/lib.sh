@@ -81,6 +81,10 @@ in_sync() { # NODE...
 	done
 }
 
+connected_are() { # NODE NAMES: in their order, with a blank between them
+	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.connected).name) | sort | join(" ")')" = "$2" ]
+}
+
 # Everything that must be the same: names, kinds, modes, mtimes of files (ns), link targets, contents.
 listing() { # DIR
 	(cd "$1" && find . -mindepth 1 -not -path ./.mimeo-id \( -type f -printf 'f %m %T@ %s %p\0' -o -type d -printf 'd %m %p\0' -o -type l -printf 'l %l %p\0' \) | sort -z | tr '\0' '\n' && find . -type f -not -path ./.mimeo-id -print0 | sort -z | xargs -0r openssl dgst -sha256 -r | cut -c1-64)

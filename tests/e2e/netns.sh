@@ -52,9 +52,6 @@ network >"$T/network" 2>&1 || skip "no bridges and cables here: $(tail -1 "$T/ne
 cable() { # up|down: nobody is told
 	ip -n "$ns-s" link set cablea "$1"
 }
-connected_are() { # NODE NAMES
-	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.connected).name) | sort | join(" ")')" = "$2" ]
-}
 alive_are() { # NODE NAMES
 	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.state == "alive").name) | sort | join(" ")')" = "$2" ]
 }

@@ -14,9 +14,6 @@ address() { # NODE
 seed() { # NODE PEER ADDRESS: a section [peer PEER] in its configuration
 	printf '[peer %s]\naddress = %s\nuser = %s\n' "$2" "$3" "$(id -un)" >>"$T/lab/$1/mimeo.conf"
 }
-connected_are() { # NODE NAMES
-	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.connected).name) | sort | join(" ")')" = "$2" ]
-}
 members_are() { # NODE NAMES
 	[ "$(mimeo "$1" authorize --list | awk 'NR > 1 { print $1 }' | sort | tr '\n' ' ')" = "$2 " ]
 }

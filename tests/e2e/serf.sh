@@ -22,9 +22,6 @@ serf_sees() { # HOW-MANY ALIVE
 says() { # NODE PATTERN
 	grep -qE -e "$2" "$T/lab/$1/log/agent.log"
 }
-connected_are() { # NODE NAMES
-	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.connected).name) | sort | join(" ")')" = "$2" ]
-}
 members_are() { # NODE NAMES
 	[ "$(mimeo "$1" authorize --list | awk 'NR > 1 { print $1 }' | sort | tr '\n' ' ')" = "$2 " ]
 }

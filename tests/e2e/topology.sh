@@ -5,9 +5,6 @@
 . "$(dirname "$0")/lib.sh"
 need sshd jq ssh-keygen
 
-connected_are() { # NODE NAMES
-	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.connected).name) | sort | join(" ")')" = "$2" ]
-}
 alive_are() { # NODE NAMES: connected or not
 	[ "$(mimeo "$1" peers --json | jq -rs 'flatten | map(select(.state == "alive").name) | sort | join(" ")')" = "$2" ]
 }

@@ -2,6 +2,7 @@
 /* Questions to a peer while two connections with it become one: asked again, once, or failed. */
 #include "config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +84,7 @@ static void
 ask(struct pair *p, bool again)
 {
 	p->q.ask.again = again;
-	ok(exchange_ask(other(p, 0), WHAT, "hm", 2, &p->q.ask) == 0, "a question");
+	ok(exchange_ask(p->x[0], other(p, 0), WHAT, "hm", 2, &p->q.ask) == 0, "a question");
 }
 
 static void
@@ -163,23 +164,30 @@ test_stays(void)
 
 /* The peer gives the first connection up before it has said so much as HELLO on the second. */
 static void
+pair_open_between(struct pair *p)
+{
+	struct link *first[2];
+
+	pair_open(p);
+	first[0] = other(p, 0)->link;
+	first[1] = other(p, 1)->link;
+	second_dialled(p);
+	carry(p->second[0], p->second[1]);
+	ok(other(p, 1)->link == p->second[1] && other(p, 0)->link == first[0],
+	   "the peer goes on by the second, we are not there yet");
+	ask(p, true);
+	carry(first[1], first[0]);
+	nodes_part(p->all, true); /* the first is closed, and no third is dialled */
+	ok(other(p, 0)->link == NULL, "the first has gone");
+	is_int(p->q.ended, 0, "the question waits");
+}
+
+static void
 test_waits(bool comes)
 {
 	struct pair p;
-	struct link *first[2];
 
-	pair_open(&p);
-	first[0] = other(&p, 0)->link;
-	first[1] = other(&p, 1)->link;
-	second_dialled(&p);
-	carry(p.second[0], p.second[1]);
-	ok(other(&p, 1)->link == p.second[1] && other(&p, 0)->link == first[0],
-	   "the peer goes on by the second, we are not there yet");
-	ask(&p, true);
-	carry(first[1], first[0]);
-	nodes_part(p.all, true); /* the first is closed, and no third is dialled */
-	ok(other(&p, 0)->link == NULL, "the first has gone");
-	is_int(p.q.ended, 0, "the question waits");
+	pair_open_between(&p);
 	if (comes) {
 		second_carried(&p);
 		ok(other(&p, 0)->link == p.second[0], "the second opens");
@@ -218,22 +226,58 @@ test_partly(void)
 	pair_close(&p);
 }
 
+#define PATIENCE_MS 3000
+
+/* The peer was connected a moment ago. */
+static void
+test_lost(bool comes)
+{
+	struct pair p;
+
+	pair_open(&p);
+	nodes_part(p.all, true);
+	ok(other(&p, 0)->link == NULL, "the connection is lost");
+	p.q.ask.patience_ms = PATIENCE_MS;
+	ask(&p, true);
+	nodes_run(p.all, PATIENCE_MS - 500);
+	is_int(p.q.ended, 0, "it waits");
+	if (comes) {
+		nodes_part(p.all, false);
+		ok(nodes_settle(p.all, SETTLE_MS), "connected again");
+		ok(p.q.ended == 1 && p.q.code == CODE_OK, "it is answered");
+	} else {
+		nodes_run(p.all, 500);
+		ok(p.q.ended == 1 && p.q.code == CODE_ERROR, "it fails at its time");
+	}
+	is_int(p.q.told, 1, "it is told once");
+	pair_close(&p);
+}
+
+static void
+test_lost_long_ago(void)
+{
+	struct pair p;
+
+	pair_open(&p);
+	nodes_part(p.all, true);
+	p.q.ask.again = true;
+	is_int(exchange_ask(p.x[0], other(&p, 0), WHAT, "hm", 2, &p.q.ask), -ENOTCONN,
+	       "who has no patience is told at once");
+	p.q.ask.patience_ms = PATIENCE_MS;
+	nodes_run(p.all, EXCHANGE_LOST_MS);
+	is_int(exchange_ask(p.x[0], other(&p, 0), WHAT, "hm", 2, &p.q.ask), -ENOTCONN,
+	       "and so is who asks one that was lost long ago");
+	is_int(p.q.told, 0, "in no other way");
+	pair_close(&p);
+}
+
 /* A shutdown forgets no question that waits. */
 static void
 test_shutdown(void)
 {
 	struct pair p;
-	struct link *first[2];
 
-	pair_open(&p);
-	first[0] = other(&p, 0)->link;
-	first[1] = other(&p, 1)->link;
-	second_dialled(&p);
-	carry(p.second[0], p.second[1]);
-	ask(&p, true);
-	carry(first[1], first[0]);
-	nodes_part(p.all, true);
-	is_int(p.q.ended, 0, "the question waits");
+	pair_open_between(&p);
 	pair_close(&p);
 	ok(p.q.ended == 1 && p.q.code == CODE_ERROR, "and fails as the node ends");
 }
@@ -246,6 +290,9 @@ main(void)
 	test_waits(true);
 	test_waits(false);
 	test_partly();
+	test_lost(true);
+	test_lost(false);
+	test_lost_long_ago();
 	test_shutdown();
 	return tap_done();
 }

@@ -173,7 +173,7 @@ question(struct nodes *all, uint8_t what, const void *blob, size_t len)
 	struct node *n = machine_node(nodes_at(all, 0));
 	struct answer a = {.ask.tell = told};
 
-	if (exchange_ask(exchange_peer(n->exchange, "n2"), what, blob, len, &a.ask) <
+	if (exchange_ask(n->exchange, exchange_peer(n->exchange, "n2"), what, blob, len, &a.ask) <
 	    0)
 		abort();
 	if (!nodes_until(all, is_over, &a, SETTLE_MS))
@@ -202,7 +202,7 @@ test_questions(void)
 	n = machine_node(nodes_at(all, 0));
 	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
 		many[i].ask.tell = told;
-		if (exchange_ask(exchange_peer(n->exchange, "n2"), MERGE_STATE, NULL,
+		if (exchange_ask(n->exchange, exchange_peer(n->exchange, "n2"), MERGE_STATE, NULL,
 				 0, &many[i].ask) < 0)
 			abort();
 	}
