@@ -709,6 +709,15 @@ apply_active(const struct apply *a)
 	return a->active;
 }
 
+bool
+apply_stages(const struct apply *a, const char *name)
+{
+	for (const struct task *t = a->busy.first; t != NULL; t = t->next)
+		if (strcmp(t->run->stage, name) == 0)
+			return true;
+	return false;
+}
+
 struct apply_state
 apply_explain(const struct apply *a, const struct pathent *ent)
 {

@@ -26,6 +26,8 @@ void apply_hurry(struct apply *a, const struct pathent *ent);
 /* Is its content here and verified, or not needed, and the path being changed now? */
 bool apply_applying(const struct apply *a, const struct pathent *ent);
 size_t apply_active(const struct apply *a);
+/* Is some change under way with a file of that name in the stage? */
+bool apply_stages(const struct apply *a, const char *name);
 /* Will a file with this content be placed somewhere? */
 bool apply_wants(const struct apply *a, const uint8_t hash[RECORD_HASH_BYTES]);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/apply.h"
 #include "agent/commit.h"
 
 #define PURGE_TURN_MAX 1000 /* files a look: the rest waits for the next one */
@@ -267,6 +268,8 @@ leftover(const struct store *s, const char *name)
 		return false;
 	if (dot_parse(name, &dot) < 0)
 		return !s->swept;
+	if (apply_stages(s->n->apply, name)) /* a version that lost once may have won after all */
+		return false;
 	return dotset_has(&x->have, dot) ? dotset_has(&x->acked, dot) : !s->swept;
 }
 
