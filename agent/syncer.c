@@ -57,7 +57,7 @@ sync_dirs_of(struct syncer *s, const struct sync_job *j)
 		if (j->dir[k] == NULL || dir_before(s->running, j, j->dir[k], j->dir_len[k]))
 			continue;
 		r = SEEDED(dir_not_synced) ? 0 : tree_sync_dir(s->tree, j->dir[k], j->dir_len[k]);
-		if (r < 0 && r != -ENOENT) /* removed meanwhile: its parent's round knows */
+		if (r < 0)
 			return r;
 	}
 	return 0;

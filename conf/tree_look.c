@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/path.h"
+#include "proto/seeded.h"
+
 int
 tree_stat(struct tree *t, const void *path, size_t len, struct sig *sig, uint32_t *nlink)
 {
@@ -132,6 +135,12 @@ tree_sync_dir(struct tree *t, const void *path, size_t len)
 {
 	int fd = tree_resolve(t, path, len, O_RDONLY), r;
 
+	if (fd == -ENOENT && SEEDED(gone_not_synced))
+		return 0;
+	while (fd == -ENOENT && len > 0) {
+		len = path_parent(path, len);
+		fd = tree_resolve(t, path, len, O_RDONLY);
+	}
 	if (fd == -ENOENT || fd == -ENOMEM || fd == -EINVAL)
 		return fd;
 	if (fd < 0) /* something else took its place: it is somewhere, so sync all */
