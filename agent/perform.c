@@ -17,6 +17,7 @@
 
 #define REASON_LOCAL "a local change is not logged yet"
 #define REASON_BUSY "a program has it open for writing"
+#define REASON_FRESH "it changed a moment ago: the watcher looks at it once more"
 #define REASON_NOT_EMPTY "not empty: what is left in it is ignored or not logged"
 
 static struct tree *
@@ -284,6 +285,10 @@ take_sig(struct run *r, uint64_t ino)
 		r->sig = sig_stale(&r->sig);
 	else
 		r->sig = now;
+	/* Where its version's mtime is the tick in which it was put here, or where that tick is
+	 * long, a write in it may leave no trace. */
+	r->sig.provisional = r->sig.kind == KIND_FILE &&
+			     (r->sig.mtime_ns == r->sig.ctime_ns || sig_coarse(&r->sig));
 }
 
 static int
@@ -299,7 +304,10 @@ busy(struct run *r, const void *path, size_t len)
 	return e == -EPERM ? 0 : e;
 }
 
-/* Is what lies at the path just what the index says is shown there? -EBADE: no. */
+/*
+ * Is what lies at the path just what the index says is shown there? -EBADE: no. -EINPROGRESS: it
+ * looks so, but a write in the tick of the clock in which it was hashed would look the same.
+ */
 static int
 as_known(struct run *r, const struct pathent *ent)
 {
@@ -310,6 +318,8 @@ as_known(struct run *r, const struct pathent *ent)
 		return e == -ENOENT || e == -ELOOP ? -EBADE : e;
 	if (e == -EMEDIUMTYPE || !sig_eq(&now, &ent->sig))
 		return -EBADE;
+	if (now.kind == KIND_FILE && ent->sig.provisional && !SEEDED(fresh_displaced))
+		return -EINPROGRESS;
 	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? busy(r, ent->path, ent->path_len)
 								: 0;
 }
@@ -609,6 +619,8 @@ under_lock(struct commit_locked *j)
 		not_as_known(r);
 	else if (e == -EAGAIN)
 		later(r, e, REASON_BUSY);
+	else if (e == -EINPROGRESS)
+		later(r, -EAGAIN, REASON_FRESH);
 	else if (e == -ENOTEMPTY)
 		later(r, e, REASON_NOT_EMPTY);
 	else if (e < 0)
@@ -882,6 +894,8 @@ start_change(struct run *r)
 		adopt(r);
 	else if (e == -EAGAIN)
 		later(r, e, REASON_BUSY);
+	else if (e == -EINPROGRESS)
+		later(r, -EAGAIN, REASON_FRESH);
 	else if (e < 0)
 		fail(r, e, "look");
 	else if (r->action == ACTION_EXCHANGE)

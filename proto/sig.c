@@ -5,6 +5,7 @@
 #include "proto/sig.h"
 
 #define SIG_MODE_MASK 07777
+#define NS_PER_S 1000000000ll
 
 bool
 sig_eq_renamed(const struct sig *a, const struct sig *b)
@@ -17,6 +18,12 @@ bool
 sig_eq(const struct sig *a, const struct sig *b)
 {
 	return sig_eq_renamed(a, b) && a->ctime_ns == b->ctime_ns;
+}
+
+bool
+sig_coarse(const struct sig *s)
+{
+	return s->ctime_ns % NS_PER_S == 0;
 }
 
 bool

@@ -24,6 +24,9 @@ struct sig {
 bool sig_eq(const struct sig *a, const struct sig *b);
 /* Equal but for ctime (a rename moves ctime): same inode, size, mtime, mode, owner, kind. */
 bool sig_eq_renamed(const struct sig *a, const struct sig *b);
+/* Was it taken where times have no fractions of a second? A write within one or two of them may
+ * leave no trace there. */
+bool sig_coarse(const struct sig *s);
 /*
  * Can it be the signature of what that version put there? As far as kind and, of a file, size and
  * mtime tell.

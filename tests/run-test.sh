@@ -9,7 +9,7 @@
 # other. A slot has a range of ports of its own. Its lock is this shell's alone, so a daemon that a test
 # leaves behind cannot hold it. Waiting for it does not count as running.
 #
-# TEST_SECONDS is the limit for one test (300; 900 for one end to end). FUZZING=yes says that a
+# TEST_SECONDS is the limit for one test (300; 900 for one end to end, and for many histories). FUZZING=yes says that a
 # .fuzz has a fuzzing engine in it, which reports in a language of its own.
 
 set -euo pipefail
@@ -49,6 +49,10 @@ exec 9>/dev/null
 case $test in
 */e2e/*.sh | */inject/*.sh)
 	take_slot
+	seconds=${TEST_SECONDS:-900}
+	run bash "$test"
+	;;
+*/histories.sh)
 	seconds=${TEST_SECONDS:-900}
 	run bash "$test"
 	;;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # Are the tests any good? For each bug of tests/seeded.bugs: which unit tests fail with it, and after
-# how many histories the simulator does: plain ones, wild ones, some with a liar. Needs a build of its own:
+# how many histories the simulator does: brief, plain and wild ones, some with a liar. Needs a build of its own:
 #
 #     mkdir seeded && cd seeded && ../configure --enable-seeded-bugs --disable-hardening
 #     make seeded-bugs              all of them, an hour or two
@@ -70,13 +70,13 @@ for test in tests/unit/*.test; do # without a bug nothing fails
 		exit 1
 	}
 done
-printf '%-20s %9s %7s %7s %7s   %s\n' bug histories wild clash liar 'unit tests'
+printf '%-20s %7s %7s %7s %7s %7s   %s\n' bug brief plain wild clash liar 'unit tests'
 for bug in "${bugs[@]}"; do
-	plain=$(histories "$bug") wild=$(histories "$bug" --wild)
+	brief=$(histories "$bug" --brief) plain=$(histories "$bug") wild=$(histories "$bug" --wild)
 	clash=$(histories "$bug" --clash) liar=$(histories "$bug" --liar)
 	unit=$(units "$bug")
-	printf '%-20s %9s %7s %7s %7s  %s\n' "$bug" "$plain" "$wild" "$clash" "$liar" "$unit"
-	[[ $plain$wild$clash$liar$unit != '---- -' ]] || missed=$((missed + 1))
+	printf '%-20s %7s %7s %7s %7s %7s  %s\n' "$bug" "$brief" "$plain" "$wild" "$clash" "$liar" "$unit"
+	[[ $brief$plain$wild$clash$liar$unit != '----- -' ]] || missed=$((missed + 1))
 done
 echo "${#bugs[@]} bugs, $missed of them found by nothing"
 [[ $missed == 0 ]]

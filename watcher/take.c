@@ -83,9 +83,11 @@ take_open_file(struct take_batch *b, struct take_item *it, struct tfile *f, stru
 }
 
 static bool
-fresh(int64_t wall_ns, int64_t ctime_ns)
+fresh(int64_t wall_ns, const struct sig *s)
 {
-	return ctime_ns > wall_ns - TAKE_GRAIN_NS && ctime_ns < wall_ns + TAKE_FUTURE_NS;
+	int64_t grain_ns = sig_coarse(s) ? TAKE_COARSE_NS : TAKE_GRAIN_NS;
+
+	return s->ctime_ns > wall_ns - grain_ns && s->ctime_ns < wall_ns + TAKE_FUTURE_NS;
 }
 
 static int
@@ -103,8 +105,7 @@ take_file(struct take_batch *b, struct take_item *it, struct scratch *s)
 	if (r == 0 && s->files < TAKE_EACH_MAX && !SEEDED(bytes_not_synced))
 		r = tfile_sync(f);
 	s->files++;
-	it->found.sig.provisional =
-		fresh(b->wall_ns, it->found.sig.ctime_ns) && !SEEDED(grain_ignored);
+	it->found.sig.provisional = fresh(b->wall_ns, &it->found.sig) && !SEEDED(grain_ignored);
 	tfile_close(f);
 	return r;
 }
@@ -219,7 +220,7 @@ same_parent(const struct take_item *a, const struct take_item *b)
 	return la == lb && memcmp(a->found.path, b->found.path, la) == 0;
 }
 
-/* The names: each parent once. One that is gone is synced by its own parent's turn. */
+/* The names: each parent once. */
 static int
 sync_parents(struct take_batch *b)
 {
@@ -237,7 +238,7 @@ sync_parents(struct take_batch *b)
 			continue;
 		r = tree_sync_dir(b->tree, it->found.path,
 				  path_parent(it->found.path, it->found.len));
-		if (r < 0 && r != -ENOENT)
+		if (r < 0)
 			return r;
 	}
 	return 0;

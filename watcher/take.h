@@ -13,9 +13,11 @@
 #define TAKE_LARGE_BYTES (8u << 20) /* a larger file is a batch of its own, on the other lane */
 #define TAKE_EACH_MAX                                                                              \
 	4 /* up to so many files are synced one by one; above it one syncfs does all */
-#define TAKE_GRAIN_NS                                                                              \
-	20000000ll /* a file changed so shortly before it was hashed may change again under the    \
-		      same timestamps */
+/* A file changed so shortly before it was hashed may change again under the same timestamps: a tick
+ * of the kernel's clock is 10 ms at most, a file system that has no fractions has whole seconds,
+ * FAT two. */
+#define TAKE_GRAIN_NS 20000000ll
+#define TAKE_COARSE_NS 2100000000ll
 #define TAKE_FUTURE_NS                                                                             \
 	10000000000ll /* one changed so long after the batch began was changed before a clock was  \
 			 set back: nothing to check again and again until that time comes */

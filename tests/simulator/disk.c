@@ -230,7 +230,7 @@ inode_new(struct disk *d, uint8_t kind, uint16_t mode)
 	i->kind = kind;
 	i->mode = mode;
 	i->wd = -1;
-	i->mtime_ns = i->ctime_ns = i->changed_ns = now(d);
+	i->mtime_ns = i->ctime_ns = now(d);
 	i->dirty = true;
 	i->next = d->inodes;
 	d->inodes = i;
@@ -296,15 +296,11 @@ disk_touched(struct disk *d, struct inode *i, bool tell)
 		disk_tell(d, i, NOTIFY_ATTRIB);
 }
 
-/* Of several changes in one tick, as by a truncation and a write, the first one tells whether the
- * times show them. */
 static void
 bytes_changed(struct disk *d, struct inode *i)
 {
 	i->changes++;
-	if (i->changed_ns != now(d))
-		i->same_tick = i->mtime_ns == now(d) && i->ctime_ns == now(d);
-	i->mtime_ns = i->changed_ns = now(d);
+	i->mtime_ns = now(d);
 	disk_touched(d, i, false);
 }
 
@@ -464,6 +460,15 @@ cut_names(struct disk *d)
 	free(gone);
 }
 
+/* Bytes, and not only a mode or a time. */
+static bool
+is_written(const struct inode *i)
+{
+	const struct buf *a = &i->data, *b = &i->saved.data;
+
+	return a->len != b->len || (a->len > 0 && memcmp(a->data, b->data, a->len) != 0);
+}
+
 static void
 cut_inode(struct disk *d, struct inode *i)
 {
@@ -478,8 +483,8 @@ cut_inode(struct disk *d, struct inode *i)
 		save(i);
 		return;
 	}
-	if (luck == 2 && i->kind == KIND_FILE &&
-	    i->data.len > 0) { /* the size, but not all bytes */
+	if (luck == 2 && i->kind == KIND_FILE && i->data.len > 0 &&
+	    is_written(i)) { /* the size, but not all bytes */
 		size_t good = (size_t)rng_below(d->rng, i->data.len + 1);
 
 		memset(i->data.data + good, 0, i->data.len - good);

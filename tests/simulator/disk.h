@@ -37,9 +37,6 @@ struct inode {
 	bool agent;      /* the agent made it */
 	bool taken_open; /* somebody wrote to it when the agent took it away */
 	bool hid; /* somebody wrote to it and put its old time back, unseen by the agent yet */
-	int64_t changed_ns; /* tick of the last change of its bytes, while its mtime is that one's
-			     */
-	bool same_tick;     /* that change left mtime and ctime what they were */
 	unsigned changes, taken_changes; /* of its bytes, in all and until then */
 	unsigned writers;                /* open for writing */
 	int wd;                          /* watch on this directory; -1 none */

@@ -17,6 +17,7 @@
 #define CALM_NS (400 * SIM_S) /* after the last fault, everything is at rest by then */
 #define STILL_NS (3 * SIM_S)  /* and stays as it is */
 #define QUIET_LOOKS 10        /* 20 ms apart */
+#define STILL_BRIEF_NS (1500 * SIM_MS)
 #define SMALL_LENGTH 4
 #define SMALL_SPREAD_NS (60 * SIM_MS)
 #define SIM_SMALL_ACTS (2 * USER_SMALL_KINDS)
@@ -330,7 +331,7 @@ static void
 draw_faults(struct sim *s, struct rng *r)
 {
 	static const size_t queues[] = {16384, 16384, 256, 16};
-	static const int64_t grains[] = {1, 1, 4000000, 10000000};
+	static const int64_t grains[] = {2000000000, 1, 4000000, 10000000};
 	struct faults *f = &s->faults;
 
 	*f = (struct faults){
@@ -355,6 +356,24 @@ draw_faults(struct sim *s, struct rng *r)
 	if (rng_below(r, 3) == 0)
 		f->jump = 3 + (unsigned)rng_below(r, 20);
 	f->grain_ns = grains[rng_below(r, 4)];
+}
+
+/* About as much goes wrong in it as in a longer one. */
+static void
+draw_brief(struct sim *s, struct rng *r, unsigned *actions, uint64_t *spread)
+{
+	static const unsigned machines[] = {2, 2, 2, 3, 3, 3, 4, 5};
+	struct faults *f = &s->faults;
+	unsigned *odds[] = {&f->agent_kill, &f->watcher_kill, &f->power_cut, &f->cut_link,
+			    &f->race,       &f->lose_sync,    &f->full,      &f->jump};
+
+	if (!s->brief)
+		return;
+	s->n = machines[rng_below(r, ARRAY_LEN(machines))];
+	*actions = 5 + (unsigned)rng_below(r, 20);
+	*spread = (20 * SIM_MS) << rng_below(r, 6);
+	for (size_t i = 0; i < ARRAY_LEN(odds); i++)
+		*odds[i] = (*odds[i] + 1) / 2;
 }
 
 /* Two machines, and nothing goes wrong but what is to. */
@@ -498,7 +517,7 @@ settle(struct sim *s)
 static void
 stay(struct sim *s)
 {
-	uint64_t end = s->now_ns + STILL_NS;
+	uint64_t end = s->now_ns + (s->brief ? STILL_BRIEF_NS : STILL_NS);
 	size_t size[SIM_HOSTS_MAX];
 
 	for (unsigned i = 0; i < s->n; i++)
@@ -549,6 +568,9 @@ run(struct sim *s, bool liar)
 	if (s->n > SIM_HOSTS_MAX)
 		s->n = SIM_HOSTS_MAX;
 	draw_faults(s, &r);
+	actions = 5 + (unsigned)rng_below(&r, 40);
+	spread = (50 * SIM_MS) << rng_below(&r, 7);
+	draw_brief(s, &r, &actions, &spread);
 	if (s->small.on)
 		draw_small(s);
 	s->wild_rng.state = s->seed * 2 + 3;
@@ -562,8 +584,6 @@ run(struct sim *s, bool liar)
 	}
 	draw_liar(s, liar);
 	set_time(s, s->now_ns);
-	actions = 5 + (unsigned)rng_below(&r, 40);
-	spread = (50 * SIM_MS) << rng_below(&r, 7);
 	if (s->small.on) {
 		actions = SMALL_LENGTH;
 		spread = SMALL_SPREAD_NS;
@@ -589,7 +609,7 @@ run(struct sim *s, bool liar)
 }
 
 struct totals {
-	bool wild, clash, liar; /* what kind of histories */
+	bool brief, wild, clash, liar; /* what kind of histories */
 	uint64_t seeds, failed, steps, events, records;
 	uint64_t hash; /* of the last one */
 	uint64_t all;  /* of all of them */
@@ -664,6 +684,7 @@ still_fails(struct shrunk *k, bool tell)
 	if (s == NULL)
 		abort();
 	s->seed = k->seed;
+	s->brief = k->kind->brief;
 	s->wild = k->kind->wild;
 	s->clash = k->kind->clash;
 	s->skip = k->skip;
@@ -738,6 +759,7 @@ one(uint64_t seed, bool verbose, struct totals *t)
 	if (s == NULL)
 		abort();
 	s->seed = seed;
+	s->brief = t->brief;
 	s->wild = t->wild;
 	s->clash = t->clash;
 	running = (sig_atomic_t)seed;
@@ -763,19 +785,14 @@ one(uint64_t seed, bool verbose, struct totals *t)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-						{"seeds", required_argument, NULL, 'n'},
-						{"first", required_argument, NULL, 'f'},
-						{"seconds", required_argument, NULL, 't'},
-						{"twice", no_argument, NULL, '2'},
-						{"quiet", no_argument, NULL, 'q'},
-						{"stop", no_argument, NULL, '1'},
-						{"wild", no_argument, NULL, 'w'},
-						{"liar", no_argument, NULL, 'l'},
-						{"shrink", required_argument, NULL, 'k'},
-						{"clash", no_argument, NULL, 'c'},
-						{"small", required_argument, NULL, 'm'},
-						{0}};
+	static const struct option options[] = {
+		{"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'n'},
+		{"first", required_argument, NULL, 'f'},  {"seconds", required_argument, NULL, 't'},
+		{"twice", no_argument, NULL, '2'},        {"quiet", no_argument, NULL, 'q'},
+		{"stop", no_argument, NULL, '1'},         {"brief", no_argument, NULL, 'b'},
+		{"wild", no_argument, NULL, 'w'},         {"liar", no_argument, NULL, 'l'},
+		{"shrink", required_argument, NULL, 'k'}, {"clash", no_argument, NULL, 'c'},
+		{"small", required_argument, NULL, 'm'},  {0}};
 	uint64_t n = 1000, first = 1, seed = 0, smaller = 0, small = 0, seconds = UINT32_MAX,
 		 begun = clock_mono_ms();
 	struct totals t = {0};
@@ -797,6 +814,8 @@ main(int argc, char **argv)
 			quiet = true;
 		else if (c == '1')
 			stop = true;
+		else if (c == 'b')
+			t.brief = true;
 		else if (c == 'w')
 			t.wild = true;
 		else if (c == 'l')

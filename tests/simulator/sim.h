@@ -102,6 +102,7 @@ struct sim {
 	unsigned races; /* how often a user was faster */
 	struct rng wild_rng, lie_rng;
 	struct host *liar;     /* one whose word cannot be trusted; NULL: none */
+	bool brief;            /* few machines, few acts, and more often faults */
 	bool wild;             /* with what wild.c does */
 	bool clash;            /* and a name may be a file here and a directory there */
 	bool restored;         /* some WAL was replaced by an older one, or lost */

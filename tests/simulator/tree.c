@@ -10,6 +10,7 @@
 
 #include "conf/notify.h"
 #include "proto/path.h"
+#include "proto/seeded.h"
 #include "tests/simulator/proc.h"
 
 struct tfile {
@@ -333,6 +334,12 @@ tree_sync_dir(struct tree *t, const void *path, size_t len)
 	struct inode *i;
 	int r = find(t, path, len, &i);
 
+	if (r == -ENOENT && SEEDED(gone_not_synced))
+		return 0;
+	while (r == -ENOENT && len > 0) {
+		len = path_parent(path, len);
+		r = find(t, path, len, &i);
+	}
 	if (r == -ELOOP || (r == 0 && i->kind != KIND_DIR)) /* it may lie anywhere now */
 		return disk_sync_all(t->disk);
 	return r < 0 ? r : disk_sync_dir(t->disk, i);
@@ -393,7 +400,6 @@ tree_stage_symlink(struct tree *t, const char *name, const void *text, size_t le
 	i->agent = true;
 	buf_put(&i->data, text, len);
 	i->mtime_ns = mtime_ns;
-	i->changed_ns = 0;
 	return 0;
 }
 

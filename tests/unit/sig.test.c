@@ -69,6 +69,9 @@ test_shows(void)
 	s.size = 7;
 	s.mtime_ns = -4;
 	ok(!sig_shows(&s, &r), "nor of another time");
+	ok(sig_coarse(&s), "no fraction of a second");
+	s.ctime_ns = 1700000000000000001;
+	ok(!sig_coarse(&s), "a fraction of a second");
 	s.kind = KIND_DIR;
 	ok(!sig_shows(&s, &r), "nor a directory");
 	r.kind = KIND_DIR;
