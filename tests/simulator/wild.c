@@ -277,7 +277,15 @@ mount(struct host *h)
 	sim_event(h->sim, "%s the root is mounted", h->name);
 }
 
-/* The tree alone: then its files are old, and nothing else is. */
+static bool
+as_copied(const struct inode *i, const struct copied *c)
+{
+	return i->kind == c->kind && i->data.len == c->data.len &&
+	       (i->data.len == 0 || memcmp(i->data.data, c->data.data, i->data.len) == 0);
+}
+
+/* The tree alone: then its files are old, and nothing else is. One that has only its times back, or
+ * its mode, did not go back to an older version. */
 static void
 old_tree(struct host *h)
 {
@@ -290,7 +298,7 @@ old_tree(struct host *h)
 	sim_event(h->sim, "%s the tree is restored from a copy", h->name);
 	for (const struct copied *c = h->image->first; c != NULL; c = c->next)
 		if (c->kind == KIND_FILE && n < OLD_FILES_MAX && scanned &&
-		    disk_find(h->disk, c->path, strlen(c->path), &i) == 0 &&
+		    disk_find(h->disk, c->path, strlen(c->path), &i) == 0 && !as_copied(i, c) &&
 		    i->mtime_ns > c->mtime_ns && ledger_claimed(h->sim->ledger, h, c->path))
 			back[n++] = c;
 	restore_tree(h, h->image);
