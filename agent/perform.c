@@ -304,10 +304,7 @@ busy(struct run *r, const void *path, size_t len)
 	return e == -EPERM ? 0 : e;
 }
 
-/*
- * Is what lies at the path just what the index says is shown there? -EBADE: no. -EINPROGRESS: it
- * looks so, but a write in the tick of the clock in which it was hashed would look the same.
- */
+/* Is what lies at the path just what the index says is shown there? -EBADE: no. */
 static int
 as_known(struct run *r, const struct pathent *ent)
 {
@@ -318,10 +315,19 @@ as_known(struct run *r, const struct pathent *ent)
 		return e == -ENOENT || e == -ELOOP ? -EBADE : e;
 	if (e == -EMEDIUMTYPE || !sig_eq(&now, &ent->sig))
 		return -EBADE;
-	if (now.kind == KIND_FILE && ent->sig.provisional && !SEEDED(fresh_displaced))
-		return -EINPROGRESS;
 	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? busy(r, ent->path, ent->path_len)
 								: 0;
+}
+
+/*
+ * May it have been written to again under the same times? Then its signature proves nothing, and
+ * what is displaced would go to the store under the name of a version that it is not. The watcher
+ * reads it again when that tick of the clock is over.
+ */
+static bool
+fresh(const struct pathent *ent)
+{
+	return ent->sig.kind == KIND_FILE && ent->sig.provisional && !SEEDED(fresh_displaced);
 }
 
 /* EXCHANGE brought out something that nobody has logged: put it back at once. */
@@ -396,7 +402,7 @@ do_exchange(struct run *r)
 {
 	struct pathent *ent = r->task->ent;
 	struct sig out;
-	int e = as_known(r, ent);
+	int e = fresh(ent) ? -EINPROGRESS : as_known(r, ent);
 
 	if (e < 0)
 		return e;
@@ -422,7 +428,7 @@ do_take(struct run *r)
 {
 	struct pathent *ent = r->task->ent;
 	struct sig out;
-	int e = as_known(r, ent);
+	int e = fresh(ent) ? -EINPROGRESS : as_known(r, ent);
 
 	if (e < 0)
 		return e;
@@ -445,7 +451,7 @@ do_move(struct run *r)
 {
 	struct pathent *ent = r->task->ent, *from = r->from;
 	struct sig now;
-	int e = as_known(r, from);
+	int e = fresh(from) ? -EBADE : as_known(r, from);
 
 	if (e < 0)
 		return e;
@@ -772,6 +778,17 @@ stage(struct run *r)
 
 /* ---- a move: the same content lies where a delete is at hand ---- */
 
+/* Are its bytes those of a version that lost to the delete, as an import does? Then they belong into
+ * the store. */
+static bool
+of_loser(const struct pathent *src)
+{
+	for (const struct irec *i = src->recs; i != NULL; i = i->next)
+		if (i->head && record_live(i->r) && record_same_content(i->r, src->shown->r))
+			return true;
+	return false;
+}
+
 static bool
 can_move_from(struct run *r, const struct pathent *src)
 {
@@ -780,6 +797,8 @@ can_move_from(struct run *r, const struct pathent *src)
 
 	if (src == r->task->ent || t == NULL || t->state == TASK_ACTIVE || t->reserved ||
 	    src->intent != NULL)
+		return false;
+	if (src->shown == NULL || of_loser(src))
 		return false;
 	p = plan_path(r->node->index, src, node_ignored(r->node, src->path, src->path_len, false));
 	return p.what == PLAN_ACT && p.action == ACTION_TAKE && p.rec != NULL;
@@ -791,7 +810,8 @@ start_move(struct run *r)
 	struct pathent *src = index_content(r->node->index, r->rec->hash, r->rec->size);
 	struct task *t;
 
-	if (r->rec->size == 0 || src == NULL || !can_move_from(r, src) || as_known(r, src) < 0)
+	if (r->rec->size == 0 || src == NULL || !can_move_from(r, src) || fresh(src) ||
+	    as_known(r, src) < 0)
 		return false;
 	r->from_rec = record_dup(src->shown->r);
 	if (r->from_rec == NULL)
@@ -894,10 +914,10 @@ start_change(struct run *r)
 		adopt(r);
 	else if (e == -EAGAIN)
 		later(r, e, REASON_BUSY);
-	else if (e == -EINPROGRESS)
-		later(r, -EAGAIN, REASON_FRESH);
 	else if (e < 0)
 		fail(r, e, "look");
+	else if (r->action != ACTION_META && fresh(ent))
+		later(r, -EAGAIN, REASON_FRESH);
 	else if (r->action == ACTION_EXCHANGE)
 		stage(r);
 	else

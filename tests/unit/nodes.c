@@ -829,6 +829,21 @@ nodes_wall(const struct nodes *all)
 	return wall_ms(all);
 }
 
+static uint64_t
+real_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / NS_PER_MS;
+}
+
+void
+nodes_set_wall(struct nodes *all)
+{
+	all->epoch_ms = real_ms() - all->now_ms;
+}
+
 static bool
 still(const struct machine *m)
 {
@@ -932,15 +947,6 @@ machine_init(struct nodes *all, unsigned i, const struct nodes_opts *o)
 	m->wal->arg = m;
 	m->wal->appended = on_appended;
 	make_home(m);
-}
-
-static uint64_t
-real_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / NS_PER_MS;
 }
 
 static void

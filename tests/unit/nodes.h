@@ -72,6 +72,8 @@ void nodes_run(struct nodes *all, uint64_t ms);
 /* The same, without anybody having had a turn meanwhile: sessions are over. */
 void nodes_jump(struct nodes *all, uint64_t ms);
 uint64_t nodes_wall(const struct nodes *all);
+/* Their wall clocks, which begin with this machine's and run faster, are set to its time again. */
+void nodes_set_wall(struct nodes *all);
 /* Until nothing is under way, and all that are connected hold and have applied the same. False: not
  * within so much time. */
 bool nodes_settle(struct nodes *all, uint64_t ms);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/apply.h"
 #include "agent/commit.h"
 #include "tests/unit/settle.h"
 
@@ -286,9 +287,51 @@ test_race(const struct race *r)
 	nodes_free(all);
 }
 
+/* ---- in the same tick of the clock ---- */
+
+static bool
+waits_for_tick(void *arg)
+{
+	const struct node *n = machine_node(arg);
+	const struct pathent *e = index_find(n->index, "file", 4);
+
+	return e != NULL && e->todo &&
+	       strstr(apply_explain(n->apply, e).reason, "a moment ago") != NULL;
+}
+
+/* n2's user has just written the file, and may have written again under the same times: what nobody
+ * has looked at for a second time is not displaced, neither by a newer version nor by a delete. */
+static void
+test_fresh(bool take)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+
+	user_fill(a, "file", 1, 0, SMALL);
+	settle(all, "a file");
+	nodes_run(all, 2000); /* what changes now is logged at once */
+	nodes_set_wall(all);
+	user_fill(b, "file", 2, 0, MIDDLE);
+	for (unsigned i = 0; take && i < 1000 && !user_sees_fill(a, "file", 2, 0, MIDDLE); i++)
+		nodes_run(all, 1);
+	nodes_run(all, 3);
+	if (take)
+		user_remove(a, "file");
+	else
+		user_fill(a, "file", 3, 0, MIDDLE);
+	ok(nodes_until(all, waits_for_tick, b, 1000), "%s waits", take ? "a delete" : "an edit");
+	ok(user_sees_fill(b, "file", 2, 0, MIDDLE), "and what he wrote is there meanwhile");
+	settle(all, "the tick is over");
+	ok(nodes_same(all), "both show the same");
+	ok(nodes_have_fill(all, 2, 0, MIDDLE), "what he wrote is kept");
+	nodes_free(all);
+}
+
 int
 main(void)
 {
+	test_fresh(false);
+	test_fresh(true);
 	look_fails(false);
 	look_fails(true);
 	test_old_place();
