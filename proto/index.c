@@ -984,13 +984,29 @@ index_kept_at(const struct index *x, const struct record *r)
 	return map_find(&x->kept_content, content_hash(r->hash), kept_at_match, r);
 }
 
+/* Are these the only bytes of another version, which lost to a delete of the one that they are kept
+ * as: both had the same content, and it was stored once? */
+static bool
+kept_for_other(const struct index *x, const struct pathent *e, const struct kept *k)
+{
+	if (e->shown != NULL && record_same_content(e->shown->r, k->r))
+		return false;
+	for (const struct irec *i = e->recs; i != NULL; i = i->next)
+		if (i->head && record_live(i->r) && record_same_content(i->r, k->r) &&
+		    index_kept(x, i->r->dot) == NULL)
+			return true;
+	return false;
+}
+
 bool
 index_kept_conflict(const struct index *x, const struct kept *k)
 {
 	struct pathent *e = index_find(x, k->r->path, k->r->path_len);
 	struct irec *i = e != NULL ? index_record(e, k->dot) : NULL;
 
-	return (k->flags & KEPT_RESCUED) != 0 || (i != NULL && i->head && !i->shown);
+	if ((k->flags & KEPT_RESCUED) != 0 || e == NULL)
+		return (k->flags & KEPT_RESCUED) != 0;
+	return i != NULL && i->head ? !i->shown : kept_for_other(x, e, k);
 }
 
 static void

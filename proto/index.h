@@ -199,8 +199,8 @@ struct kept *index_kept_content(const struct index *x, const uint8_t hash[RECORD
 				uint64_t size);
 /* A kept version of just that path and content. */
 struct kept *index_kept_at(const struct index *x, const struct record *r);
-/* Is that kept version a conflict: is its dot still a head that is not shown (or was it never
- * logged)? */
+/* Is that kept version a conflict: is its dot still a head that is not shown, or are these the only
+ * bytes of another one that is (or was it never logged)? */
 bool index_kept_conflict(const struct index *x, const struct kept *k);
 
 const struct origin *index_origin(const struct index *x, uint64_t id);

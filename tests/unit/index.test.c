@@ -726,6 +726,37 @@ content(void)
 	index_free(x);
 }
 
+/* An import and a user's version with the same bytes, stored once: a delete of the latter leaves the
+ * import as a loser, whose bytes are those in the trash. */
+static void
+store_shared(void)
+{
+	struct index *x = fold_index();
+	struct record a = rec("f", dot(1, 1), 5, KIND_FILE, 10),
+		      b = import(rec("f", dot(2, 1), 1, KIND_FILE, 10)),
+		      gone = rec("f", dot(1, 2), 9, KIND_ABSENT, 0),
+		      both = rec("f", dot(3, 1), 12, KIND_ABSENT, 0);
+
+	after(&gone, &a);
+	after(&both, &gone);
+	after(&both, &b);
+	fold_known(x, &a);
+	fold_known(x, &b);
+	fold_kept(x, &a, 100);
+	ok(index_kept_conflict(x, x->kept_first), "a kept head is a conflict");
+	fold_known(x, &gone);
+	ok(index_kept_conflict(x, x->kept_first), "deleted, and another loser has these bytes");
+	fold_kept(x, &b, 100);
+	ok(!index_kept_conflict(x, x->kept_first) && index_kept_conflict(x, x->kept_last),
+	   "it is trash once the other one is kept under its own name");
+	fold_at(x, ENTRY_PURGED, "", b.dot);
+	fold_known(x, &both);
+	ok(!index_kept_conflict(x, x->kept_first), "and when that one is deleted, too");
+	record_clear(&gone);
+	record_clear(&both);
+	index_free(x);
+}
+
 static void
 store(void)
 {
@@ -962,6 +993,7 @@ main(void)
 	agreed();
 	content();
 	store();
+	store_shared();
 	cursors();
 	paths_come_and_go();
 	small_things();

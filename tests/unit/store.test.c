@@ -249,6 +249,39 @@ test_conflict(void)
 	nodes_free(all);
 }
 
+/*
+ * Both nodes find the same file at their first look. One of them renames it before they know of each
+ * other: what the other one has at the old name loses to the delete, and is in both stores. It must
+ * not be moved away to the new name.
+ */
+static void
+test_import_moved(void)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+	const struct pathent *e;
+
+	nodes_part(all, true);
+	user_fill(a, "old", 1, 0, MIDDLE);
+	user_fill(b, "old", 1, 0, MIDDLE);
+	nodes_run(all, 2 * CORE_FIRST_EXCHANGE_MS);
+	user_move(a, "old", "new");
+	settle(all, "apart");
+	nodes_part(all, false);
+	settle(all, "together");
+	ok(nodes_same(all) && user_sees(b, "old", NULL, 0), "a delete outranks an import");
+	for (unsigned i = 0; i < 2; i++) {
+		const struct index *x = machine_node(nodes_at(all, i))->index;
+
+		e = index_find(x, "old", 3);
+		for (const struct irec *r = e != NULL ? e->recs : NULL; r != NULL; r = r->next)
+			if (r->head && record_live(r->r))
+				ok(index_kept(x, r->r->dot) != NULL, "the loser is in the store");
+	}
+	is_int(index_conflicts_at(e), 1, "it is a conflict");
+	nodes_free(all);
+}
+
 /* ---- purged, rescued, left over ---- */
 
 /* A program that still had the displaced file open goes on writing. */
@@ -800,6 +833,7 @@ main(void)
 	test_restore();
 	test_restore_faults();
 	test_conflict();
+	test_import_moved();
 	test_rescue();
 	test_rescued_faults();
 	test_purge_fails();
