@@ -524,6 +524,7 @@ run_free(struct run *r)
 {
 	tfile_close(r->fetch.file);
 	tfile_close(r->probe_file);
+	tfile_close(r->held);
 	record_free(r->rec);
 	record_free(r->old);
 	record_free(r->from_rec);

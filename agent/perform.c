@@ -291,20 +291,32 @@ take_sig(struct run *r, uint64_t ino)
 			     (r->sig.mtime_ns == r->sig.ctime_ns || sig_coarse(&r->sig));
 }
 
+/* From the look on until let_go nobody can write to it, so a rename in between moves just what was
+ * looked at, or something else that has come to the name. Without leases that is not so. */
 static int
-busy(struct run *r, const void *path, size_t len)
+hold(struct run *r, const struct pathent *ent)
 {
-	struct tfile *f;
-	int e = tree_open_file(tree_of(r), path, len, &f);
+	struct sig now;
+	int e = tree_open_file(tree_of(r), ent->path, ent->path_len, &r->held);
 
 	if (e < 0)
-		return e == -EMEDIUMTYPE || e == -ELOOP ? 0 : e;
-	e = tfile_lease(f);
-	tfile_close(f);
-	return e == -EPERM ? 0 : e;
+		return e == -ENOENT || e == -EISDIR || e == -EMEDIUMTYPE || e == -ELOOP ? -EBADE
+											: e;
+	e = tfile_hold(r->held);
+	if (e == 0 || e == -EPERM)
+		e = tfile_stat(r->held, &now, NULL);
+	return e == 0 && !sig_eq(&now, &ent->sig) ? -EBADE : e;
 }
 
-/* Is what lies at the path just what the index says is shown there? -EBADE: no. */
+static void
+let_go(struct run *r)
+{
+	tfile_close(r->held);
+	r->held = NULL;
+}
+
+/* Is what lies at the path just what the index says is shown there? -EBADE: no. Yes or no, let_go
+ * comes next. */
 static int
 as_known(struct run *r, const struct pathent *ent)
 {
@@ -315,8 +327,17 @@ as_known(struct run *r, const struct pathent *ent)
 		return e == -ENOENT || e == -ELOOP ? -EBADE : e;
 	if (e == -EMEDIUMTYPE || !sig_eq(&now, &ent->sig))
 		return -EBADE;
-	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? busy(r, ent->path, ent->path_len)
-								: 0;
+	return now.kind == KIND_FILE && !SEEDED(writer_ignored) ? hold(r, ent) : 0;
+}
+
+/* The same, only to know. */
+static int
+looks_known(struct run *r, const struct pathent *ent)
+{
+	int e = as_known(r, ent);
+
+	let_go(r);
+	return e;
 }
 
 /*
@@ -446,6 +467,13 @@ do_take(struct run *r)
 	return 0;
 }
 
+/* Was it what was held that came to the path? */
+static bool
+moved(struct run *r, const struct pathent *ent)
+{
+	return r->held != NULL && tfile_moved_to(tree_of(r), r->held, ent->path, ent->path_len);
+}
+
 static int
 do_move(struct run *r)
 {
@@ -460,8 +488,10 @@ do_move(struct run *r)
 		return e == -EEXIST ? -EBADE : e;
 	e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 	if (e < 0 || !sig_eq_renamed(&now, &from->sig)) {
-		if (e == 0 && tree_move(tree_of(r), ent->path, ent->path_len, from->path,
-					from->path_len) == 0)
+		/* What came to its new name since is somebody's, and stays there. */
+		if (e == 0 && !moved(r, ent) &&
+		    tree_move(tree_of(r), ent->path, ent->path_len, from->path, from->path_len) ==
+			    0)
 			return -EBADE;
 		r->sig = sig_stale(&from->sig);
 		return 0;
@@ -621,6 +651,7 @@ under_lock(struct commit_locked *j)
 	e = remember_old(r);
 	if (e == 0)
 		e = do_action(r);
+	let_go(r);
 	if (e == -EBADE)
 		not_as_known(r);
 	else if (e == -EAGAIN)
@@ -778,8 +809,8 @@ stage(struct run *r)
 
 /* ---- a move: the same content lies where a delete is at hand ---- */
 
-/* Are its bytes those of a version that lost to the delete, as an import does? Then they belong into
- * the store. */
+/* Are its bytes those of a version that lost to the delete, as an import does? Then they belong
+ * into the store. */
 static bool
 of_loser(const struct pathent *src)
 {
@@ -811,7 +842,7 @@ start_move(struct run *r)
 	struct task *t;
 
 	if (r->rec->size == 0 || src == NULL || !can_move_from(r, src) || fresh(src) ||
-	    as_known(r, src) < 0)
+	    looks_known(r, src) < 0)
 		return false;
 	r->from_rec = record_dup(src->shown->r);
 	if (r->from_rec == NULL)
@@ -906,7 +937,7 @@ start_change(struct run *r)
 		if (e == 0)
 			r->ino = now.ino;
 	} else {
-		e = as_known(r, ent);
+		e = looks_known(r, ent);
 		r->ino = ent->sig.ino;
 		r->old_sig = ent->sig;
 	}

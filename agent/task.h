@@ -41,6 +41,7 @@ struct run {
 	bool told_stuck;          /* that it is stuck was said */
 	uint64_t displaces;       /* bytes on their way to the trash */
 	uint64_t again_ms;        /* stuck behind the rename: tried again then; 0: it is not */
+	struct tfile *held;       /* what is about to be renamed: nobody can open it for writing */
 	struct fetch_job fetch;
 	bool fetching;
 	struct sync_job sync_file, sync_dirs;

@@ -86,6 +86,14 @@ NODISCARD ssize_t tfile_read_at(struct tfile *f, uint64_t off, void *buf, size_t
  * unknown by callers). May leave a SIGURG behind, which is ignored by default.
  */
 NODISCARD int tfile_lease(struct tfile *f);
+/*
+ * The same, and from now on nobody can open it for writing: who tries waits until the file is closed
+ * here. For the few calls around a rename, and never across anything that may take long.
+ */
+NODISCARD int tfile_hold(struct tfile *f);
+/* Was the name by which it was opened moved to this path? Then that counts, even if it is gone from
+ * there by now. False also if nobody can tell. */
+bool tfile_moved_to(struct tree *t, struct tfile *f, const void *path, size_t len);
 /* What of it lies in the kernel's cache and is on the disk is read from the disk next time; a hint.
  */
 void tfile_forget_cached(struct tfile *f);

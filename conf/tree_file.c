@@ -5,8 +5,10 @@
 #include "conf/tree_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,11 +137,11 @@ tfile_truncate(struct tfile *f, uint64_t size)
 }
 
 /*
- * If somebody opens the file for writing between the two calls, the kernel signals the holder: with
+ * If somebody opens the file for writing meanwhile, the kernel signals the holder: with
  * SIGIO, which kills by default, unless told otherwise. SIGURG is ignored by default.
  */
 int
-tfile_lease(struct tfile *f)
+tfile_hold(struct tfile *f)
 {
 	if (fcntl(f->fd, F_SETSIG, SIGURG) < 0)
 		return -errno;
@@ -148,7 +150,46 @@ tfile_lease(struct tfile *f)
 
 		return cannot ? -EPERM : -errno;
 	}
+	return 0;
+}
+
+int
+tfile_lease(struct tfile *f)
+{
+	int r = tfile_hold(f);
+
+	if (r < 0)
+		return r;
 	return fcntl(f->fd, F_SETLEASE, F_UNLCK) < 0 ? -errno : 0;
+}
+
+/* Where a descriptor's file is, or was when its name went. */
+static bool
+place_of(int fd, char out[PATH_MAX])
+{
+	char self[sizeof("/proc/self/fd/") + 16];
+	ssize_t n;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	n = readlink(self, out, PATH_MAX - 1);
+	if (n < 0)
+		return false;
+	out[n] = '\0';
+	return true;
+}
+
+bool
+tfile_moved_to(struct tree *t, struct tfile *f, const void *path, size_t len)
+{
+	char root[PATH_MAX], at[PATH_MAX];
+	size_t n;
+
+	if (!place_of(t->root, root) || !place_of(f->fd, at))
+		return false;
+	n = strcmp(root, "/") == 0 ? 0 : strlen(root);
+	if (strncmp(at, root, n) != 0 || at[n] != '/' || strncmp(at + n + 1, path, len) != 0)
+		return false;
+	return at[n + 1 + len] == '\0' || strcmp(at + n + 1 + len, " (deleted)") == 0;
 }
 
 void

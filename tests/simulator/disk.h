@@ -39,6 +39,7 @@ struct inode {
 	bool hid; /* somebody wrote to it and put its old time back, unseen by the agent yet */
 	unsigned changes, taken_changes; /* of its bytes, in all and until then */
 	unsigned writers;                /* open for writing */
+	unsigned holders;                /* while there are any, nobody can open it so */
 	int wd;                          /* watch on this directory; -1 none */
 	struct dent *at;                 /* where it was put last */
 	struct dent *dent;               /* first name in this directory */

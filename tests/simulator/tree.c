@@ -16,7 +16,7 @@
 struct tfile {
 	struct tree *tree;
 	struct inode *inode;
-	bool writes;
+	bool writes, holds;
 	struct tfile **at, *next; /* of the process */
 };
 
@@ -249,7 +249,7 @@ file_new(struct tree *t, struct inode *i, bool writes, struct tfile **out)
 	*out = malloc(sizeof(**out));
 	if (*out == NULL)
 		abort();
-	**out = (struct tfile){t, i, writes, &t->proc->files, t->proc->files};
+	**out = (struct tfile){t, i, writes, false, &t->proc->files, t->proc->files};
 	if (t->proc->files != NULL)
 		t->proc->files->at = &(*out)->next;
 	t->proc->files = *out;
@@ -274,6 +274,7 @@ tfile_close(struct tfile *f)
 		return;
 	if (f->writes && f->inode->writers > 0)
 		disk_closed_write(f->tree->disk, f->inode);
+	f->inode->holders -= f->holds;
 	*f->at = f->next;
 	if (f->next != NULL)
 		f->next->at = f->at;
@@ -320,6 +321,28 @@ tfile_lease(struct tfile *f)
 	if (gone(f->tree, "lease"))
 		return -EIO;
 	return f->inode->writers > 0 ? -EAGAIN : 0;
+}
+
+int
+tfile_hold(struct tfile *f)
+{
+	int r = tfile_lease(f);
+
+	f->inode->holders += r == 0 && !f->holds;
+	f->holds = f->holds || r == 0;
+	return r;
+}
+
+bool
+tfile_moved_to(struct tree *t, struct tfile *f, const void *path, size_t len)
+{
+	const struct dent *e = f->inode->at;
+	struct inode *dir;
+	const char *name;
+	size_t name_len;
+
+	return e != NULL && disk_parent(t->disk, path, len, &dir, &name, &name_len) == 0 &&
+	       dir == e->dir && name_len == e->len && memcmp(name, e->name, name_len) == 0;
 }
 
 int

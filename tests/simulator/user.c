@@ -139,7 +139,8 @@ file_at(struct host *h, const char *path)
 	i = disk_lookup(dir, name, len);
 	if (i == NULL)
 		i = disk_make(h->disk, dir, name, len, KIND_FILE, 0644);
-	return i->kind == KIND_FILE ? i : NULL;
+	/* The open waits as long as the agent holds it, which is until this is over. */
+	return i->kind == KIND_FILE && i->holders == 0 ? i : NULL;
 }
 
 static void
@@ -448,7 +449,8 @@ rewrite(struct host *h, const char *path, bool hide)
 	int64_t mtime_ns;
 	size_t len;
 
-	if (i == NULL || i->kind != KIND_FILE || i->writers > 0 || i->data.len == 0)
+	if (i == NULL || i->kind != KIND_FILE || i->writers > 0 || i->holders > 0 ||
+	    i->data.len == 0)
 		return;
 	mtime_ns = i->mtime_ns;
 	snprintf(head, sizeof(head), "%llu.%s", (unsigned long long)++h->sim->next_token, h->name);

@@ -726,8 +726,8 @@ content(void)
 	index_free(x);
 }
 
-/* An import and a user's version with the same bytes, stored once: a delete of the latter leaves the
- * import as a loser, whose bytes are those in the trash. */
+/* An import and a user's version with the same bytes, stored once: a delete of the latter leaves
+ * the import as a loser, whose bytes are those in the trash. */
 static void
 store_shared(void)
 {

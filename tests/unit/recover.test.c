@@ -4,11 +4,17 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/apply.h"
 #include "agent/commit.h"
+#include "agent/store.h"
+#include "conf/hash.h"
 #include "tests/unit/settle.h"
 
 #define SMALL 100
@@ -287,6 +293,113 @@ test_race(const struct race *r)
 	nodes_free(all);
 }
 
+/* He changes its first byte, and nobody is to notice: neither by its size nor by its mtime. */
+static void
+user_meddles(struct machine *m)
+{
+	char path[2 * NODES_PATH_BYTES], byte;
+	struct timespec ts[2];
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", machine_root(m));
+	fd = open(path,
+		  O_RDWR | O_NONBLOCK | O_CLOEXEC); /* else it would wait for this very agent */
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) < 0 || pread(fd, &byte, 1, 0) != 1)
+		abort();
+	byte = (char)~byte;
+	ts[0] = st.st_atim;
+	ts[1] = st.st_mtim;
+	if (pwrite(fd, &byte, 1, 0) != 1 || futimens(fd, ts) < 0)
+		abort();
+	close(fd);
+}
+
+/* How many files in the store have other bytes than the version that they are kept as? */
+static unsigned
+kept_wrong(struct machine *m)
+{
+	const struct index *x = machine_node(m)->index;
+	unsigned wrong = 0;
+
+	for (const struct kept *k = x->kept_first; k != NULL; k = k->next) {
+		char path[2 * NODES_PATH_BYTES], name[48];
+		uint8_t bytes[SMALL + 1], hash[RECORD_HASH_BYTES];
+		ssize_t n;
+		int fd;
+
+		store_name(k, name);
+		snprintf(path, sizeof(path), "%s/kept/%s", machine_work(m), name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		n = read(fd, bytes, sizeof(bytes));
+		if (n < 0 || hash_of(bytes, (size_t)n, hash) < 0 || close(fd) < 0)
+			abort();
+		wrong += (k->flags & KEPT_RESCUED) == 0 &&
+			 memcmp(hash, k->r->hash, sizeof(hash)) != 0;
+	}
+	return wrong;
+}
+
+/* Between the last look and the rename: what goes to the store is what it is called. */
+static void
+test_held(bool take)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+
+	user_fill(a, "file", 1, 0, SMALL);
+	settle(all, "a file");
+	machine_fault(b, &(struct fault){RENAME(1), .before = user_meddles});
+	if (take)
+		user_remove(a, "file");
+	else
+		user_fill(a, "file", 1, 1, SMALL + 1);
+	for (unsigned i = 0; i < 5000 && !machine_faulted(b); i++)
+		nodes_run(all, 1);
+	ok(machine_faulted(b), "it met him");
+	settle(all, "all done");
+	machine_fault(b, NULL);
+	ok(nodes_same(all), "both show the same");
+	is_int(kept_wrong(b), 0, "what is kept has the bytes of its version");
+	nodes_free(all);
+}
+
+/* He replaces a file at the name to which it was moved a moment ago. */
+static void
+user_replaces(struct machine *m)
+{
+	if (user_sees_fill(m, "new", 1, 0, MIDDLE)) {
+		user_fill(m, ".saved", 5, 0, MIDDLE);
+		user_move(m, ".saved", "new");
+	}
+}
+
+/* That is his file, and stays where he put it. */
+static void
+test_replaced_behind_move(void)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+
+	user_fill(a, "old", 1, 0, MIDDLE);
+	settle(all, "a file");
+	nodes_run(all, 2000); /* then the rename is logged as one */
+	machine_fault(
+		b, &(struct fault){
+			   .class = FAULT_STAT, .at = 1, .last = 10000, .before = user_replaces});
+	user_move(a, "old", "new");
+	for (unsigned i = 0; i < 5000 && !user_sees_fill(b, "new", 5, 0, MIDDLE); i++)
+		nodes_run(all, 1);
+	machine_fault(b, NULL);
+	settle(all, "renamed, and replaced");
+	ok(nodes_same(all), "both show the same");
+	ok(user_sees_fill(a, "new", 5, 0, MIDDLE), "what he put to the new name");
+	ok(user_sees(b, "old", NULL, 0), "and nothing at the old one");
+	nodes_free(all);
+}
+
 /* ---- in the same tick of the clock ---- */
 
 static bool
@@ -338,5 +451,8 @@ main(void)
 	test_recovery_fails();
 	for (size_t i = 0; i < ARRAY_LEN(races); i++)
 		test_race(&races[i]);
+	test_held(false);
+	test_held(true);
+	test_replaced_behind_move();
 	return tap_done();
 }

@@ -250,9 +250,9 @@ test_conflict(void)
 }
 
 /*
- * Both nodes find the same file at their first look. One of them renames it before they know of each
- * other: what the other one has at the old name loses to the delete, and is in both stores. It must
- * not be moved away to the new name.
+ * Both nodes find the same file at their first look. One of them renames it before they know of
+ * each other: what the other one has at the old name loses to the delete, and is in both stores. It
+ * must not be moved away to the new name.
  */
 static void
 test_import_moved(void)

@@ -1085,6 +1085,46 @@ test_lease(void)
 	tfile_close(f);
 }
 
+/* Who wants to write to what is held waits, or is told so; who reads it does not. */
+static void
+test_hold(void)
+{
+	struct tfile *f, *other;
+	pid_t pid;
+	int fd;
+
+	put("root/c/held", "x");
+	is_int(tree_open_file(tree, "c/held", 6, &f), 0, "a file to hold");
+	is_int(tfile_hold(f), 0, "it is held");
+	is_int(tfile_hold(f), 0, "and still");
+	fd = open("root/c/held", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	ok(fd < 0 && errno == EWOULDBLOCK, "nobody can open it for writing now");
+	is_int(tree_open_file(tree, "c/held", 6, &other), 0, "but for reading");
+	tfile_close(other);
+	ok(!tfile_moved_to(tree, f, "c/moved", 7), "not moved yet");
+	ok(tfile_moved_to(tree, f, "c/held", 6), "it is where it was opened");
+	is_int(tree_move(tree, "c/held", 6, "c/moved", 7), 0, "moved while it is held");
+	ok(tfile_moved_to(tree, f, "c/moved", 7), "which can be seen");
+	ok(!tfile_moved_to(tree, f, "c/held", 6) && !tfile_moved_to(tree, f, "c/move", 6) &&
+		   !tfile_moved_to(tree, f, "c/moved2", 8) && !tfile_moved_to(tree, f, "moved", 5),
+	   "and nowhere else");
+	put("root/c/held2", "y");
+	ok(rename("root/c/held2", "root/c/moved") == 0 && tfile_moved_to(tree, f, "c/moved", 7),
+	   "even if something else has the name by now");
+	tfile_close(f);
+
+	is_int(tree_open_file(tree, "c/moved", 7, &f) || tfile_hold(f), 0, "held again");
+	tfile_close(f);
+	fd = open("root/c/moved", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	ok(fd >= 0, "closed, it is everybody's again");
+	close(fd);
+	is_int(tree_open_file(tree, "c/moved", 7, &f), 0, "once more");
+	pid = holder("root/c/moved", O_WRONLY);
+	is_int(tfile_hold(f), -EAGAIN, "not while somebody writes");
+	end(pid);
+	tfile_close(f);
+}
+
 /* Without a right to the lease: a child that gave its own away. */
 static void
 test_lease_denied(void)
@@ -1444,6 +1484,7 @@ run_pass(const char *name, const char *base, int rounds)
 	test_depth();
 	test_length();
 	test_lease();
+	test_hold();
 	test_lease_denied();
 	test_lease_broken();
 	test_set_meta();
