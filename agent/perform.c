@@ -272,6 +272,16 @@ sig_stale(const struct sig *s)
 	return stale;
 }
 
+/* A write in the very tick of the clock that a file has for both its times would not show, nor
+ * would one in a long tick that puts its time back: the watcher looks at its bytes when that is
+ * over. */
+static void
+doubt(struct sig *s)
+{
+	if (s->kind == KIND_FILE && (s->mtime_ns == s->ctime_ns || sig_coarse(s)))
+		s->provisional = true;
+}
+
 /* The signature of what is shown now, if it is still just what was put there: as it was staged. */
 static void
 take_sig(struct run *r, uint64_t ino)
@@ -285,10 +295,7 @@ take_sig(struct run *r, uint64_t ino)
 		r->sig = sig_stale(&r->sig);
 	else
 		r->sig = now;
-	/* Where its version's mtime is the tick in which it was put here, or where that tick is
-	 * long, a write in it may leave no trace. */
-	r->sig.provisional = r->sig.kind == KIND_FILE &&
-			     (r->sig.mtime_ns == r->sig.ctime_ns || sig_coarse(&r->sig));
+	doubt(&r->sig);
 }
 
 /* From the look on until let_go nobody can write to it, so a rename in between moves just what was
@@ -497,6 +504,7 @@ do_move(struct run *r)
 		return 0;
 	}
 	r->sig = now;
+	doubt(&r->sig);
 	if (now.mode != r->rec->mode || now.mtime_ns != r->rec->mtime_ns) {
 		(void)!tree_set_meta(tree_of(r), ent->path, ent->path_len, now.ino, r->rec->mode,
 				     r->rec->mtime_ns, UINT32_MAX, UINT32_MAX);

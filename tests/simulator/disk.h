@@ -36,7 +36,6 @@ struct inode {
 	bool dirty;      /* differs from what is saved, as far as the system knows */
 	bool agent;      /* the agent made it */
 	bool taken_open; /* somebody wrote to it when the agent took it away */
-	bool hid; /* somebody wrote to it and put its old time back, unseen by the agent yet */
 	unsigned changes, taken_changes; /* of its bytes, in all and until then */
 	unsigned writers;                /* open for writing */
 	unsigned holders;                /* while there are any, nobody can open it so */

@@ -96,10 +96,7 @@ on_taken(void *arg, struct proc *p, struct inode *i, const void *path, size_t le
 	char text[512];
 
 	(void)p;
-	/* Its ctime tells of a write that hides its time, until the rename sets another one:
-	 * between the agent's last look and its rename nobody can tell. The bytes are in the store.
-	 */
-	i->taken_open = i->writers > 0 || i->hid;
+	i->taken_open = i->writers > 0;
 	i->taken_changes = i->changes;
 	snprintf(text, sizeof(text), "%.*s", (int)len, (const char *)path);
 	if (h->shown != NULL && strcmp(text, h->shown_path) == 0)

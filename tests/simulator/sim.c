@@ -396,6 +396,8 @@ draw_wild(struct sim *s)
 	if (!s->wild)
 		return;
 	f->wild = 2 + (unsigned)rng_below(r, 5);
+	if (s->clash && f->grain_ns > 4000000)
+		f->grain_ns = (int64_t)SIM_S;
 	if (rng_below(r, 2) == 0)
 		f->tombstones_s = 1 + (unsigned)rng_below(r, 20);
 	if (rng_below(r, 2) == 0)

@@ -184,8 +184,6 @@ tree_stat(struct tree *t, const void *path, size_t len, struct sig *sig, uint32_
 	*sig = r == 0 ? disk_sig(i) : (struct sig){0};
 	if (nlink != NULL)
 		*nlink = 1;
-	if (r == 0 && t->proc->kind == PROC_AGENT)
-		i->hid = false;
 	return r;
 }
 

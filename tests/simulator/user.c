@@ -459,7 +459,6 @@ rewrite(struct host *h, const char *path, bool hide)
 	disk_write(h->disk, i, 0, head, len);
 	if (hide) {
 		i->mtime_ns = mtime_ns;
-		i->hid = true;
 		disk_touched(h->disk, i, true);
 	}
 	disk_closed_write(h->disk, i);
