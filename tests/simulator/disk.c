@@ -73,6 +73,24 @@ disk_find(const struct disk *d, const void *path, size_t len, struct inode **out
 	return walk(d, path, len, out);
 }
 
+const struct inode *
+disk_durable(const struct disk *d, const char *path, size_t len)
+{
+	const struct inode *at = d->root;
+
+	while (len > 0 && at != NULL) {
+		const char *slash = memchr(path, '/', len);
+		size_t n = slash != NULL ? (size_t)(slash - path) : len;
+		const struct dent *e = at->kind == KIND_DIR ? dent_find(at, path, n) : NULL;
+
+		at = e != NULL ? e->durable : NULL;
+		n += slash != NULL;
+		path += n;
+		len -= n;
+	}
+	return at;
+}
+
 int
 disk_parent(const struct disk *d, const void *path, size_t len, struct inode **dir,
 	    const char **name, size_t *name_len)

@@ -83,6 +83,8 @@ struct inode *disk_mount_point(struct disk *d);
 
 /* What a path below the root names. -ENOENT, -ELOOP (a symlink on the way). */
 NODISCARD int disk_find(const struct disk *d, const void *path, size_t len, struct inode **out);
+/* What it names as far as anybody has synced, or NULL. */
+const struct inode *disk_durable(const struct disk *d, const char *path, size_t len);
 /* Its parent directory and last name; the name need not exist. */
 NODISCARD int disk_parent(const struct disk *d, const void *path, size_t len, struct inode **dir,
 			  const char **name, size_t *name_len);

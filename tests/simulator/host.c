@@ -429,11 +429,12 @@ host_power_cut(struct host *h)
 	sim_event(h->sim, "%s power cut", h->name);
 	host_stop(h);
 	user_forget(h);
+	ledger_power(h->sim->ledger, h);
 	disk_power_cut(h->disk);
 	logdisk_power_cut(h->wal);
 	h->disk->fsync_fails = h->wal->fsync_fails = 0;
 	h->expect_fatal = false;
-	ledger_power(h->sim->ledger, h);
+	ledger_changed(h->sim->ledger, h);
 	user_survey(h);
 	if (h->wal->wal >= 0)
 		ledger_read(h->sim->ledger, h, &h->wal->file[h->wal->wal]->durable, h->wal->wal);

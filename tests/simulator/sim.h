@@ -213,9 +213,10 @@ struct dot ledger_some_dot(const struct ledger *l, uint64_t luck);
 void ledger_stale(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
 /* What lay on one machine may now lie on another. */
 void ledger_cloned(struct ledger *l, const struct host *from, const struct host *to);
-/* Anything may have changed at any path; the power went, and so it may. */
-void ledger_changed(struct ledger *l, struct host *h);
+/* The power is about to go: is durable what the log says? */
 void ledger_power(struct ledger *l, struct host *h);
+/* Anything may have changed at any path. */
+void ledger_changed(struct ledger *l, struct host *h);
 /* At rest: everything that was logged is where it belongs. */
 void ledger_check(struct ledger *l);
 void ledger_check_honest(struct ledger *l); /* what holds whatever a member says */
