@@ -350,12 +350,14 @@ looks_known(struct run *r, const struct pathent *ent)
 /*
  * May it have been written to again under the same times? Then its signature proves nothing, and
  * what is displaced would go to the store under the name of a version that it is not. The watcher
- * reads it again when that tick of the clock is over.
+ * reads it again when that tick of the clock is over. What was altered is no version anyway, and is
+ * kept under a name of its own.
  */
 static bool
 fresh(const struct pathent *ent)
 {
-	return ent->sig.kind == KIND_FILE && ent->sig.provisional && !SEEDED(fresh_displaced);
+	return ent->sig.kind == KIND_FILE && ent->sig.provisional && !ent->altered &&
+	       !SEEDED(fresh_displaced);
 }
 
 /* EXCHANGE brought out something that nobody has logged: put it back at once. */
