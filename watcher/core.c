@@ -116,6 +116,8 @@ on_name(struct core *c, const struct notify_event *e, const char *path, size_t l
 	if (dir && (e->mask & NOTIFY_MOVED_FROM) != 0)
 		dir_left(c, path, len);
 	dirty_or_scan(c, path, len);
+	if ((e->mask & (NOTIFY_MOVED_FROM | NOTIFY_MOVED_TO)) == 0)
+		dirty_touched(c->dirty, path, len);
 	if (dir && (e->mask & (NOTIFY_CREATE | NOTIFY_MOVED_TO)) != 0)
 		scan_below(c->scan, path, len);
 }

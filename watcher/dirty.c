@@ -143,6 +143,15 @@ dirty_force(struct dirty *d, const void *path, size_t len, uint64_t now_ms)
 	return r;
 }
 
+void
+dirty_touched(struct dirty *d, const void *path, size_t len)
+{
+	struct dirty_name *n = find(d, path, len);
+
+	if (n != NULL)
+		n->touched = true;
+}
+
 bool
 dirty_has(const struct dirty *d, const void *path, size_t len)
 {
@@ -213,7 +222,7 @@ dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *r
 		return;
 	}
 	n->waiting = false;
-	n->force = false;
+	n->force = n->touched = false;
 	d->waiting--;
 }
 

@@ -35,6 +35,7 @@ struct dirty_name {
 	bool revert;  /* counted as one that went back to an older version */
 	bool below;   /* what the index shows in it is dirty too */
 	bool force;   /* hash it, whatever its signature says */
+	bool touched; /* and not only renamed, as far as events tell; until it was dealt with */
 	struct dirty_name *prev, *next;
 	uint16_t len;
 	char path[];
@@ -50,6 +51,8 @@ NODISCARD int dirty_add(struct dirty *d, const void *path, size_t len, uint64_t 
 NODISCARD int dirty_add_late(struct dirty *d, const void *path, size_t len, uint64_t now_ms);
 /* The same, and what is there is hashed even if its signature is the known one. */
 NODISCARD int dirty_force(struct dirty *d, const void *path, size_t len, uint64_t now_ms);
+/* The event was no rename: of what is in the set. */
+void dirty_touched(struct dirty *d, const void *path, size_t len);
 bool dirty_has(const struct dirty *d, const void *path, size_t len);
 /* Does it wait for its first look, or has it changed since it was taken? */
 bool dirty_unseen(const struct dirty *d, const void *path, size_t len);

@@ -87,24 +87,41 @@ moves_to(struct moves *m, uint32_t cookie, const void *path, size_t len)
 	}
 }
 
+/* The newest rename to the path, or to a directory above it. */
+static const struct move *
+newest(const struct moves *m, const void *path, size_t len, uint64_t now_ms)
+{
+	for (size_t i = 0; i < MOVES_MAX; i++) {
+		const struct move *v = &m->ring[(m->next + MOVES_MAX - 1 - i) % MOVES_MAX];
+
+		if (v->from == NULL)
+			return NULL;
+		if (v->to != NULL && path_within(path, len, v->to, v->to_len))
+			return now_ms - v->at_ms > MOVES_KEEP_MS ? NULL : v;
+	}
+	return NULL;
+}
+
 size_t
 moves_origin(struct moves *m, const void *path, size_t len, char *old, uint64_t now_ms)
 {
-	for (size_t i = 0; i < MOVES_MAX; i++) { /* the newest first */
-		const struct move *v = &m->ring[(m->next + MOVES_MAX - 1 - i) % MOVES_MAX];
-		size_t rest;
+	const struct move *v = newest(m, path, len, now_ms);
+	size_t rest;
 
-		if (v->from == NULL)
-			return 0;
-		if (v->to == NULL || !path_within(path, len, v->to, v->to_len))
-			continue;
-		rest = len - v->to_len;
-		if (v->tainted || now_ms - v->at_ms > MOVES_KEEP_MS ||
-		    v->from_len + rest > PATH_BYTES_MAX)
-			return 0;
-		memcpy(old, v->from, v->from_len);
-		memcpy(old + v->from_len, (const char *)path + v->to_len, rest);
-		return v->from_len + rest;
-	}
-	return 0;
+	if (v == NULL || v->tainted)
+		return 0;
+	rest = len - v->to_len;
+	if (v->from_len + rest > PATH_BYTES_MAX)
+		return 0;
+	memcpy(old, v->from, v->from_len);
+	memcpy(old + v->from_len, (const char *)path + v->to_len, rest);
+	return v->from_len + rest;
+}
+
+bool
+moves_itself(const struct moves *m, const void *path, size_t len, uint64_t now_ms)
+{
+	const struct move *v = newest(m, path, len, now_ms);
+
+	return v != NULL && v->to_len == len;
 }

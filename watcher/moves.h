@@ -27,5 +27,7 @@ void moves_to(struct moves *m, uint32_t cookie, const void *path, size_t len);
  * untainted.
  */
 size_t moves_origin(struct moves *m, const void *path, size_t len, char *old, uint64_t now_ms);
+/* Was it this very name that was renamed, lately, and not a directory above it? */
+bool moves_itself(const struct moves *m, const void *path, size_t len, uint64_t now_ms);
 
 #endif

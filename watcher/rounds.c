@@ -92,7 +92,9 @@ lane_start(struct lane *l)
 	work_submit(l->r->o.work, &l->batch.job);
 }
 
-/* A name that came by a rename and was not written since it was hashed keeps its hash. */
+/* A name that came by a rename and was not written since it was hashed keeps its hash. The rename
+ * of a directory leaves the times of what is in it alone; that of the file itself moves its ctime,
+ * but then an event tells if more was done to it. */
 static void
 trust_rename(struct rounds *r, struct take_item *it, const struct sig *now)
 {
@@ -103,10 +105,22 @@ trust_rename(struct rounds *r, struct take_item *it, const struct sig *now)
 	if (e == NULL || e->shown == NULL || e->shown->r->kind != KIND_FILE || e->sig.provisional ||
 	    e->sig.ino != now->ino || e->sig.size != now->size || e->sig.mtime_ns != now->mtime_ns)
 		return;
+	if (it->name->touched ||
+	    (e->sig.ctime_ns != now->ctime_ns &&
+	     !moves_itself(r->o.moves, it->found.path, it->found.len, r->now_ms)))
+		return;
 	it->trusted = true;
 	it->renamed = *now;
 	it->found.moved = true;
 	memcpy(it->hash, e->shown->r->hash, sizeof(it->hash));
+}
+
+/* The event may have come after its hash was taken over from its old name, and its signature taken
+ * then may be that of afterwards. */
+static bool
+touched_since_move(const struct rounds *r, const struct dirty_name *n)
+{
+	return n->touched && moves_itself(r->o.moves, n->path, n->len, r->now_ms);
 }
 
 static void
@@ -120,7 +134,8 @@ item_init(struct rounds *r, struct take_item *it, struct dirty_name *n, const st
 	it->found.unknown = e == NULL;
 	if (e != NULL) {
 		it->found.version = e->version;
-		if (e->shown != NULL && e->shown->r->kind != KIND_DIR && !n->force)
+		if (e->shown != NULL && e->shown->r->kind != KIND_DIR && !n->force &&
+		    !touched_since_move(r, n))
 			it->known = e->sig;
 	}
 	if (now->kind == KIND_FILE && (e == NULL || e->shown == NULL))

@@ -49,14 +49,12 @@ lease(struct tfile *f)
 	return r == -EPERM ? 0 : r;
 }
 
-/* Another file may have come to the name since the rename was found. */
+/* Something may have been done to it since the rename was found, or another file may have come to
+ * the name. */
 static void
 trust_again(struct take_item *it)
 {
-	const struct sig *now = &it->found.sig, *then = &it->renamed;
-
-	if (it->trusted &&
-	    (now->ino != then->ino || now->size != then->size || now->mtime_ns != then->mtime_ns))
+	if (it->trusted && !sig_eq(&it->found.sig, &it->renamed))
 		it->trusted = it->found.moved = false;
 }
 

@@ -183,10 +183,59 @@ test_halted(void)
 	nodes_free(all);
 }
 
+/* Its first byte becomes another one; its size and its mtime stay. */
+static void
+meddle(struct machine *m, const char *path)
+{
+	struct timespec ts[2];
+	struct stat st;
+	char byte;
+	int fd = open(full(m, path), O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, &byte, 1, 0) != 1)
+		abort();
+	byte = (char)~byte;
+	ts[0] = st.st_atim;
+	ts[1] = st.st_mtim;
+	if (pwrite(fd, &byte, 1, 0) != 1 || futimens(fd, ts) < 0)
+		abort();
+	close(fd);
+}
+
+/* A file that only has a new name need not be hashed again; one that somebody wrote to behind the
+ * rename has to be, even if neither its size nor its mtime tells. */
+static void
+test_written_behind_rename(void)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0);
+
+	user_mkdir(a, "dir");
+	user_fill(a, "dir/file", 1, 0, MIDDLE);
+	user_fill(a, "file", 2, 0, MIDDLE);
+	settle(all, "two files");
+	nodes_run(all, 2000);
+	user_move(a, "dir", "new");
+	meddle(a, "new/file");
+	settle(all, "its directory was renamed");
+	ok(nodes_same(all) && !user_sees_fill(a, "new/file", 1, 0, MIDDLE), "what was written");
+	user_move(a, "file", "other");
+	meddle(a, "other");
+	settle(all, "it was renamed itself");
+	ok(nodes_same(all) && !user_sees_fill(a, "other", 2, 0, MIDDLE), "what was written");
+	user_move(a, "other", "last");
+	nodes_run(all, 1);
+	meddle(a, "last");
+	settle(all, "and once more, a little later");
+	ok(nodes_same(all), "both show the same");
+	nodes_free(all);
+}
+
 int
 main(void)
 {
 	test_busy();
+	test_written_behind_rename();
 	test_fifo();
 	test_link_in_way();
 	test_same();

@@ -40,6 +40,10 @@ test_pairs(void)
 	is_str(origin(m, "new/dir", 200, old), "dir", "a directory");
 	is_str(origin(m, "new/dir/x/y", 200, old), "dir/x/y", "and what is below it");
 	is_str(origin(m, "new", 200, old), "", "and not what is above it");
+	ok(moves_itself(m, "b", 1, 200) && moves_itself(m, "new/dir", 7, 200),
+	   "renamed themselves");
+	ok(!moves_itself(m, "new/dir/x", 9, 200), "and not what came along");
+	ok(!moves_itself(m, "b", 1, 101 + MOVES_KEEP_MS), "nor what was renamed long ago");
 	move(m, 3, "gone", NULL, false, 300);
 	is_str(origin(m, "gone", 300, old), "", "moved out of the tree");
 	moves_to(m, 77, "stranger", 8);
