@@ -26,9 +26,8 @@ host_of(void *arg)
 }
 
 static void
-on_step(void *arg, struct proc *p, const char *what)
+happen(struct host *h, struct proc *p, const char *what)
 {
-	struct host *h = host_of(arg);
 	struct sim *s = h->sim;
 	unsigned odds = p->kind == PROC_AGENT ? s->faults.agent_kill : s->faults.watcher_kill;
 	struct rng mine;
@@ -63,6 +62,16 @@ on_step(void *arg, struct proc *p, const char *what)
 			  p->kind == PROC_AGENT ? "agent" : "watcher");
 		user_act(h, rng_next(&mine), &mine);
 	}
+}
+
+static void
+on_step(void *arg, struct proc *p, const char *what)
+{
+	struct host *h = host_of(arg);
+
+	happen(h, p, what);
+	if (strcmp(what, "look") == 0)
+		ledger_looked(h->sim->ledger, h, p->at);
 }
 
 static bool

@@ -33,7 +33,9 @@ struct spot {
 	bool has_mine;
 	struct content old; /* one of unlikely many old versions: waits for the operator */
 	bool has_old;
-	uint64_t moved; /* when a user or the agent changed it last; the ledger's own time */
+	/* When a user or the agent changed it last, when a user did, and when one of our programs
+	 * looked at it, the last time and the one before; the ledger's own time. */
+	uint64_t moved, touched, looked, looked_before;
 	/* What the log says durably of it, and nobody has changed since. */
 	struct claim {
 		bool made;
@@ -128,7 +130,7 @@ static void
 forget(struct ledger *l, struct spot *s)
 {
 	s->has_stale = s->has_mine = s->has_old = s->claim.made = false;
-	s->moved = ++l->time;
+	s->moved = s->touched = ++l->time;
 }
 
 void
@@ -145,6 +147,15 @@ ledger_touch(struct ledger *l, const struct host *h, const char *path)
 }
 
 void
+ledger_looked(struct ledger *l, const struct host *h, const char *path)
+{
+	struct spot *s = spot(l, h, path, strlen(path));
+
+	s->looked_before = s->looked;
+	s->looked = ++l->time;
+}
+
+void
 ledger_moved(struct ledger *l, const struct host *h, const char *path)
 {
 	struct spot *s = spot(l, h, path, strlen(path));
@@ -153,23 +164,40 @@ ledger_moved(struct ledger *l, const struct host *h, const char *path)
 	s->moved = ++l->time;
 }
 
-/* Is that durable which the log says? What a user did since somebody looked may, by chance, be on
- * the disk, too, after a power cut; that is his. */
+static bool
+shows(const struct inode *i, const struct buf *data, const struct claim *c)
+{
+	uint8_t hash[HASH_BYTES];
+
+	if (i == NULL || c->kind == KIND_ABSENT)
+		return i == NULL && c->kind == KIND_ABSENT;
+	return i->kind == c->kind &&
+	       (i->kind == KIND_DIR || (hash_of(data->data, data->len, hash) == 0 &&
+					memcmp(hash, c->is.hash, HASH_BYTES) == 0));
+}
+
+/* Does the tree show what the log says? */
 static bool
 claim_holds(const struct host *h, const struct place *p)
 {
-	const struct claim *c = &p->spot[h->index].claim;
-	const struct inode *i = disk_durable(h->disk, p->path, strlen(p->path));
-	const struct buf *data;
-	uint8_t hash[HASH_BYTES];
+	struct inode *i;
 
-	if (i == NULL)
-		return c->kind == KIND_ABSENT;
-	if (i->kind != c->kind)
-		return false;
-	data = i->kind == KIND_FILE ? &i->saved.data : &i->data;
-	return i->kind == KIND_DIR || (hash_of(data->data, data->len, hash) == 0 &&
-				       memcmp(hash, c->is.hash, HASH_BYTES) == 0);
+	if (disk_find(h->disk, p->path, strlen(p->path), &i) < 0)
+		i = NULL;
+	return shows(i, i != NULL ? &i->data : NULL, &p->spot[h->index].claim);
+}
+
+/* And is that durable? What was done since somebody looked may, by chance, be on the disk, too,
+ * after a power cut: that is no fault of the log. */
+static bool
+claim_durable(const struct host *h, const struct place *p)
+{
+	const struct inode *i = disk_durable(h->disk, p->path, strlen(p->path));
+	const struct buf *data = NULL;
+
+	if (i != NULL)
+		data = i->kind == KIND_FILE ? &i->saved.data : &i->data;
+	return shows(i, data, &p->spot[h->index].claim);
 }
 
 void
@@ -188,7 +216,7 @@ ledger_power(struct ledger *l, struct host *h)
 {
 	for (size_t i = 0; i < l->nplaces; i++)
 		if (l->places[i].spot[h->index].claim.made && !h->lost_sync &&
-		    !claim_holds(h, &l->places[i]))
+		    !claim_durable(h, &l->places[i]))
 			sim_fail(l->s, "%s: %s was not on the disk as the log says", h->name,
 				 l->places[i].path);
 }
@@ -348,8 +376,9 @@ append_time(const struct ledger *l, const struct host *h, size_t at)
 	return time;
 }
 
-/* The log says durably what a path shows. It counts if it is so, and nobody has changed it since.
- */
+/* The log says durably what a path shows. It counts if it is so, and nobody has changed it since,
+ * nor between the look that was hashed or synced and the one before it was logged: what a user
+ * makes and removes in between may be on the disk, and nobody can know. */
 static void
 claim(struct ledger *l, struct host *h, const uint8_t *path, size_t len, const struct record *r,
       bool absent)
@@ -366,7 +395,7 @@ claim(struct ledger *l, struct host *h, const uint8_t *path, size_t len, const s
 		c->dot = r->dot;
 		memcpy(c->is.hash, r->hash, HASH_BYTES);
 	}
-	if (time != 0 && s->moved < time && claim_holds(h, &p))
+	if (time != 0 && s->moved < time && s->touched < s->looked_before && claim_holds(h, &p))
 		s->claim = *c;
 	free(p.path);
 }

@@ -181,6 +181,8 @@ void ledger_free(struct ledger *l);
 void ledger_touch(struct ledger *l, const struct host *h, const char *path);
 /* Content as it lies at a path, closed. */
 void ledger_seen(struct ledger *l, const struct host *h, const char *path, const struct inode *i);
+/* One of our programs is about to look at it. */
+void ledger_looked(struct ledger *l, const struct host *h, const char *path);
 /* The agent changed what a path shows. */
 void ledger_moved(struct ledger *l, const struct host *h, const char *path);
 /* It did so by an exchange. */
