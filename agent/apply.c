@@ -26,6 +26,7 @@
 /* Compared by address, so each exists once. */
 static const char REASON_PARENT[] = "its directory is not there yet";
 static const char REASON_MOVED[] = "its file is being moved";
+static const char REASON_OPEN[] = "its last try is not over yet";
 static const char REASON_CHILDREN[] = "something is still below it";
 static const char REASON_FULL[] =
 	"the trash is full (trash.max_size) of what is younger than a day";
@@ -51,13 +52,15 @@ struct apply {
 	struct queue ready, waiting, busy; /* busy: those with a run */
 	struct map wanted;                 /* tasks that will place a file, by its content's hash */
 	size_t active;
-	uint64_t displacing; /* bytes that those with a run will bring to the trash */
-	uint64_t next_ms;    /* earliest retry in `waiting` */
-	size_t stranded;     /* waiting tasks whose content no connected peer had */
-	bool peers_changed;  /* since they were last tried */
-	uint64_t revive_ms;  /* when they were */
-	size_t stuck;        /* runs with an again_ms */
-	uint64_t stuck_ms;   /* when they are tried again */
+	uint64_t displacing;       /* bytes that those with a run will bring to the trash */
+	uint64_t next_ms;          /* earliest retry in `waiting` */
+	size_t stranded;           /* waiting tasks whose content no connected peer had */
+	bool peers_changed;        /* since they were last tried */
+	uint64_t revive_ms;        /* when they were */
+	size_t stuck;              /* runs with an again_ms */
+	uint64_t stuck_ms;         /* when they are tried again */
+	struct commit_done closed; /* the intents that recovery found */
+	bool closing;              /* until that is durable */
 	bool recovered;
 	bool running; /* guards against running the queue from inside itself */
 };
@@ -126,6 +129,7 @@ task_new(struct apply *a, struct pathent *ent)
 
 	if (t == NULL)
 		return NULL;
+	t->apply = a;
 	t->ent = ent;
 	ent->work = t;
 	backoff_init(&t->backoff, RETRY_BASE_MS, (uint32_t)a->n->conf->retry_max_ms,
@@ -390,7 +394,9 @@ consider(struct apply *a, struct task *t)
 	queue_del(&a->ready, t);
 	t->state = TASK_ACTIVE; /* in no queue */
 	want(a, t);
-	if (p.what == PLAN_NOTHING) {
+	if (t->open) {
+		make_wait(a, t, UINT64_MAX, REASON_OPEN);
+	} else if (p.what == PLAN_NOTHING) {
 		wake_relatives(a, ent);
 		task_free(a, t);
 	} else if (why != NULL) {
@@ -520,6 +526,26 @@ look_at_left(struct apply *a)
 }
 
 static void
+intent_closed(struct commit_done *d)
+{
+	struct task *t = (struct task *)((char *)d - offsetof(struct task, closed));
+
+	t->open = false;
+	if (t->state == TASK_WAITING && t->reason == REASON_OPEN)
+		make_ready(t->apply, t);
+}
+
+void
+apply_dropped(struct task *t)
+{
+	if (t->open)
+		return;
+	t->open = true;
+	t->closed.done = intent_closed;
+	commit_then(t->apply->n->commit, &t->closed);
+}
+
+static void
 run_free(struct run *r)
 {
 	tfile_close(r->fetch.file);
@@ -631,7 +657,7 @@ try_stuck(struct apply *a)
 void
 apply_tick(struct apply *a)
 {
-	if (!a->recovered && a->n->index->intents == NULL)
+	if (!a->recovered && !a->closing && a->n->index->intents == NULL)
 		a->recovered = true;
 	if (a->n->now_ms >= a->next_ms) {
 		struct task *next;
@@ -795,11 +821,24 @@ apply_free(struct apply *a)
 	free(a);
 }
 
+static void
+recovery_closed(struct commit_done *d)
+{
+	struct apply *a = (struct apply *)((char *)d - offsetof(struct apply, closed));
+
+	a->closing = false;
+}
+
 void
 apply_recover(struct apply *a)
 {
 	find_left(a, a->n->index->root);
+	if (a->n->index->intents == NULL)
+		return;
 	recover_start(a->n);
+	a->closing = true;
+	a->closed.done = recovery_closed;
+	commit_then(a->n->commit, &a->closed);
 }
 
 void

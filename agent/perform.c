@@ -46,6 +46,7 @@ drop_intent(struct run *r)
 	commit_put(r->node->commit, &(struct entry){.type = ENTRY_DROPPED,
 						    .path = ent->path,
 						    .path_len = ent->path_len});
+	apply_dropped(r->task);
 }
 
 static const char *

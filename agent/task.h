@@ -66,6 +66,9 @@ struct task {
 	bool stranded; /* WAITING because no connected peer had the content */
 	bool again;    /* something changed while it was active */
 	bool dropping; /* its intent's DROPPED is on its way: when it comes, nothing has changed */
+	bool open;     /* and until it is durable, a crash finds the intent open */
+	struct commit_done closed;
+	struct apply *apply;
 	bool reserved; /* another task moves this path's file */
 	bool wants;    /* in the table of wanted contents, under `content` */
 	uint8_t content[RECORD_HASH_BYTES];
@@ -82,6 +85,9 @@ void perform_applied(struct run *r);
  * that applied; else wait for the watcher. */
 void adopt(struct run *r);
 
+/* apply.c: the DROPPED of its intent was put. What is staged may not go before that is durable, or
+ * recovery takes the intent for one that was carried out: until then the path is not worked on. */
+void apply_dropped(struct task *t);
 /* apply.c: the path is a directory that has to stay for now: looked at again now and then. */
 void apply_left(struct apply *a, const struct pathent *ent);
 /* apply.c: the rename is done, a step behind it cannot be done now: perform_applied is called again
