@@ -128,7 +128,6 @@ take_link(struct take_batch *b, struct take_item *it)
 	st->target_len = (uint16_t)n;
 	st->size = (uint64_t)n;
 	st->mtime_ns = it->found.sig.mtime_ns;
-	st->mode = 0;
 	return hash_of(text, (size_t)n, st->hash);
 }
 
@@ -199,12 +198,15 @@ take_one(struct take_batch *b, struct take_item *it, struct scratch *s)
 		return 0;
 	}
 	st->kind = it->found.sig.kind;
-	st->mode = it->found.sig.mode & RECORD_MODE_MASK;
+	if (st->kind == KIND_FILE)
+		r = take_file(b, it, s);
+	else if (st->kind == KIND_SYMLINK)
+		r = take_link(b, it);
+	/* Of what was opened, which may be another file by now than the one that was looked at. */
+	st->mode = st->kind == KIND_SYMLINK ? 0 : it->found.sig.mode & RECORD_MODE_MASK;
 	if (it->owners)
 		take_owner(it);
-	if (st->kind == KIND_FILE)
-		return take_file(b, it, s);
-	return st->kind == KIND_SYMLINK ? take_link(b, it) : 0;
+	return r;
 }
 
 /* ---- durable ---- */
