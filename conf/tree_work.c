@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#define BLOCK_BYTES 512 /* in which st_blocks counts */
 #define PREALLOCATE_BYTES_MIN                                                                      \
 	((uint64_t)8 * 1024 * 1024) /* below that it costs more than it spares */
 
@@ -69,7 +71,21 @@ work_list(int dir, int (*cb)(void *arg, const char *name), void *arg)
 
 /* ---- the stage ---- */
 
-/* A failed attempt may have taken part of the room already: give it back. */
+/* Is there room for a file of that size, with what it has taken already? */
+static bool
+has_room(int fd, uint64_t size)
+{
+	struct statvfs s;
+	struct stat st;
+
+	if (fstatvfs(fd, &s) < 0 || fstat(fd, &st) < 0)
+		return true; /* nobody knows */
+	return size <= (uint64_t)s.f_bavail * s.f_frsize + (uint64_t)st.st_blocks * BLOCK_BYTES;
+}
+
+/* What there is no room for is not tried: ext4 first takes all there is, and meanwhile everybody
+ * else's disk is full. An attempt that fails all the same may have taken part of the room: give it
+ * back. */
 static int
 preallocate(int fd, uint64_t have, uint64_t size)
 {
@@ -77,6 +93,8 @@ preallocate(int fd, uint64_t have, uint64_t size)
 
 	if (size > INT64_MAX)
 		return -EFBIG;
+	if (!has_room(fd, size))
+		return -ENOSPC;
 	do {
 		r = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) < 0 ? -errno : 0;
 	} while (r == -EINTR);
