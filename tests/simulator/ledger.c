@@ -447,7 +447,12 @@ kept_here(const struct host *h, const struct record *r)
 	return false;
 }
 
-/* May a record of this machine say that it supersedes that one: was its content here? */
+/*
+ * May a record of this machine say that it supersedes that one: was its content here? Or that of
+ * one that supersedes it, or of a later one of the same run of a watcher at the same path: contexts
+ * are vectors, and who wrote the later one had the earlier one, even if his log has forgotten it
+ * since together with a delete in between.
+ */
 static bool
 justified(struct ledger *l, struct host *h, const struct record *r, const struct logged *old)
 {
@@ -459,7 +464,9 @@ justified(struct ledger *l, struct host *h, const struct record *r, const struct
 	for (size_t i = 0; i < l->nlogged; i++) {
 		const struct record *k = l->logged[i].r;
 
-		if (same_path(k, r) && vv_covers(&r->ctx, k->dot) && record_covers(k, old->r->dot))
+		if (same_path(k, r) && vv_covers(&r->ctx, k->dot) &&
+		    (record_covers(k, old->r->dot) ||
+		     (k->dot.origin == old->r->dot.origin && k->dot.seq > old->r->dot.seq)))
 			return true;
 	}
 	return false;
