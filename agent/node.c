@@ -28,6 +28,7 @@
 #include "agent/syncer.h"
 #include "conf/ignore.h"
 #include "proto/hlc.h"
+#include "proto/seeded.h"
 
 /* ---- what the index and the commit tell ---- */
 
@@ -143,7 +144,8 @@ fold(void *arg, const struct entry *e)
 	if (e->type == ENTRY_APPLIED && n->exchange != NULL)
 		count_applied(n, e);
 	/* The watcher has hashed every file: nothing is uncertain any more. */
-	if (e->type == ENTRY_SCANNED && info->salvaged && info->size >= info->snapshot_end)
+	if (e->type == ENTRY_SCANNED && e->num != 0 && info->salvaged &&
+	    info->size >= info->snapshot_end)
 		n->rehashed = true;
 	if (e->type == ENTRY_AWAIT && n->exchange != NULL)
 		exchange_await(n->exchange);
@@ -267,6 +269,25 @@ open_wal(struct node *n, const struct node_opts *o)
 	return 0;
 }
 
+/*
+ * The log is an old copy: what the tree shows and the log does not know is no news. The watcher
+ * sees that by the log's length, too, unless this program has made it grow before: so it is put
+ * into the log before anything else. Over once a scan was logged since.
+ */
+static void
+first_scan_again(struct node *n, const struct node_opts *o)
+{
+	uint64_t scanned = n->index->scanned_ms;
+
+	if (!n->old_log || scanned == 0 || (int64_t)scanned > o->seen.when_ms ||
+	    SEEDED(backup_trusted))
+		return;
+	LOG(n->log, LOG_WARN, "start.backup",
+	    "the WAL is an older copy than the one the tree has seen: what differs is taken on as "
+	    "in a first scan");
+	commit_put(n->commit, &(struct entry){.type = ENTRY_SCANNED});
+}
+
 int
 node_open(const struct node_opts *o, struct node **out)
 {
@@ -297,6 +318,7 @@ node_open(const struct node_opts *o, struct node **out)
 		node_close(n);
 		return r;
 	}
+	first_scan_again(n, o);
 	connect_parts(n);
 	*out = n;
 	return 0;

@@ -190,7 +190,7 @@ fold(void *arg, const struct entry *e)
 	const struct wal_info *info = wal_info(c->wal);
 	int r = index_fold(c->index, e);
 
-	if (e->type == ENTRY_SCANNED && info->size >= info->snapshot_end)
+	if (e->type == ENTRY_SCANNED && e->num != 0 && info->size >= info->snapshot_end)
 		c->salvaged = false;
 	if (r < 0 || c->rounds == NULL || !(unsure(e) || unwatched(c, e)))
 		return r;
@@ -436,7 +436,9 @@ make_parts(struct core *c)
 }
 
 /* Is the WAL an old copy: did the tree see one that knew more? What differs from it then is not
- * news: it ranks below all that the others have. Over once a scan was logged since. */
+ * news: it ranks below all that the others have. Over once a scan was logged since. The log itself
+ * says so from then on (ENTRY_SCANNED of time 0), as it may have grown beyond what the tree saw by
+ * the next start. */
 static bool
 from_backup(struct core *c)
 {
@@ -455,6 +457,10 @@ from_backup(struct core *c)
 static void
 begin(struct core *c)
 {
+	bool backup = from_backup(c);
+
+	if (backup && c->index->scanned_ms != 0)
+		rounds_anew(c->rounds);
 	c->index->arg = c;
 	c->index->on_barrier = on_barrier;
 	c->author = (struct author){.index = c->index,
@@ -465,7 +471,7 @@ begin(struct core *c)
 				    .random = c->o.random,
 				    .random_arg = c->o.arg,
 				    .hlc = hlc_seen(0, c->index->hlc, c->o.wall_ms),
-				    .import = (c->index->scanned_ms == 0 || from_backup(c)) &&
+				    .import = (c->index->scanned_ms == 0 || backup) &&
 					      !SEEDED(first_scan_wins),
 				    .immutable = c->o.conf->immutable};
 	blind(c, true);

@@ -52,6 +52,7 @@ struct rounds {
 	uint64_t answer; /* put into the round under way */
 	bool scanned, rehashed;
 	bool scanning, blind;
+	bool anew; /* the log is to say that a first scan is due */
 	enum { AWAIT_NOT, AWAIT_PUT, AWAIT_DONE } await;
 	uint64_t reverts;  /* dirty names that went back to an older version */
 	uint64_t accepted; /* the index's, as of the last look */
@@ -608,6 +609,19 @@ end_scan(struct rounds *r)
 	r->rehashed = false;
 }
 
+/* Before anything else: whoever starts next with this log has a first scan before him, too. */
+static bool
+first_again(struct rounds *r)
+{
+	if (!r->anew)
+		return true;
+	wal_put(&r->batch, &(struct entry){.type = ENTRY_SCANNED});
+	if (!append(r))
+		return false;
+	r->anew = false;
+	return true;
+}
+
 static void
 decide(struct rounds *r)
 {
@@ -615,6 +629,8 @@ decide(struct rounds *r)
 
 	r->o.author->wall_ms = r->wall_ms;
 	checkpoint(r);
+	if (!first_again(r))
+		return;
 	for (size_t i = 0; i < 2; i++) {
 		struct lane *l = lanes[i];
 
@@ -709,6 +725,8 @@ wants_commit(const struct rounds *r)
 		return true;
 	if (r->now_ms < r->not_before_ms)
 		return false;
+	if (r->anew)
+		return true;
 	if (r->small->state == LANE_READY || r->large->state == LANE_READY)
 		return true;
 	if (!r->blind && r->barrier > r->o.index->answered &&
@@ -770,6 +788,12 @@ rounds_rehashed(struct rounds *r, uint64_t files)
 {
 	rounds_scanned(r, files);
 	r->rehashed = true;
+}
+
+void
+rounds_anew(struct rounds *r)
+{
+	r->anew = true;
 }
 
 void

@@ -55,6 +55,8 @@ void rounds_blind(struct rounds *r, bool blind);
 void rounds_scanned(struct rounds *r, uint64_t files);
 /* The same after every file was hashed again: this one is logged in any case. */
 void rounds_rehashed(struct rounds *r, uint64_t files);
+/* The log says before anything else that the next scan to end is a first one. */
+void rounds_anew(struct rounds *r);
 /* Has a full scan begun that is not logged yet? */
 bool rounds_scan_open(const struct rounds *r);
 /* Is a full scan running? What it finds to have gone back to older versions waits for its end: more

@@ -91,7 +91,7 @@ check_soon "state only: all of them" has "edit 2 2" edit2 n1 n2 n3
 check_soon "state only: in sync" in_sync n1 n2 n3
 check "state only: deletes stay" gone gone-2-1 n1 n2 n3
 check "state only: all of them" gone gone-1-3 n1 n2 n3
-check "state only: said" grep -q start.backup "$N3/log/watcher.log"
+check "state only: said" grep -q start.backup "$N3/log/watcher.log" "$N3/log/agent.log"
 check "state only: trees are equal" same_trees n1 n2 n3
 check "state only: digests are equal" same_digests n1 n2 n3
 

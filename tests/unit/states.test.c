@@ -4,8 +4,12 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "agent/apply.h"
 #include "agent/collect.h"
@@ -337,6 +341,87 @@ test_floor(void)
 	nodes_free(all);
 }
 
+/* ---- a log that is an old copy ---- */
+
+static void
+save_log(struct nodes *all, struct machine *m, struct buf *old)
+{
+	machine_stop(m);
+	buf_put(old, machine_wal_bytes(m)->data, machine_wal_bytes(m)->len);
+	if (old->failed)
+		abort();
+	machine_start(m);
+	settle(all, "while the log was saved");
+}
+
+/* The log becomes that copy; the tree's note of the later one is of now. */
+static void
+old_log(struct nodes *all, struct machine *m, const struct buf *old)
+{
+	struct timespec now = {.tv_sec = (time_t)(nodes_wall(all) / 1000)}, both[2] = {now, now};
+	char path[NODES_PATH_BYTES + 8];
+
+	machine_stop(m);
+	machine_old_wal(m, old);
+	snprintf(path, sizeof(path), "%s/log", machine_work(m));
+	if (utimensat(AT_FDCWD, path, both, 0) < 0)
+		abort();
+}
+
+/* Its own version of a path, as it logged it since; NULL: none. */
+static const struct irec *
+own_at(struct machine *m, const char *path)
+{
+	const struct index *x = machine_node(m)->index;
+	const struct pathent *e = index_find(x, path, strlen(path));
+
+	for (const struct irec *i = e != NULL ? e->recs : NULL; i != NULL; i = i->next)
+		if (index_own(x, i->r->dot.origin))
+			return i;
+	return NULL;
+}
+
+#define ALONE_MS 70000 /* so long a first scan waits for a peer, and some more */
+
+/* The log has grown beyond what the tree had seen before it is started once more: what differs is
+ * no news still. */
+static void
+test_old_log_grows(void)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+	const struct irec *own;
+	struct buf old = {0};
+
+	user_fill(a, "file", 1, 0, MIDDLE);
+	settle(all, "a file");
+	save_log(all, b, &old);
+	user_fill(a, "file", 1, 1, MIDDLE + 1);
+	settle(all, "its second version");
+	nodes_part(all, true);
+	user_fill(a, "file", 1, 2, MIDDLE + 2);
+	nodes_run(all, 5000);
+	old_log(all, b, &old);
+	machine_start(b);
+	nodes_run(all, 1000);
+	is_int((long)machine_node(b)->index->scanned_ms, 0, "a first scan is due once more");
+	for (unsigned i = 0; i < 2000; i++)
+		commit_put(machine_node(b)->commit, &(struct entry){.type = ENTRY_PAUSE});
+	nodes_run(all, 1000);
+	machine_stop(b);
+	machine_start(b);
+	nodes_run(all, ALONE_MS);
+	own = own_at(b, "file");
+	ok(own != NULL && record_import(own->r), "the second version is logged as an import");
+	ok(machine_node(b)->index->scanned_ms != 0, "the scan is over");
+	nodes_part(all, false);
+	settle(all, "together again");
+	ok(nodes_same(all) && user_sees_fill(b, "file", 1, 2, MIDDLE + 2),
+	   "the third one is shown");
+	buf_free(&old);
+	nodes_free(all);
+}
+
 /* ---- scrub ---- */
 
 static bool
@@ -454,6 +539,7 @@ main(void)
 	test_questions();
 	test_mismatch();
 	test_floor();
+	test_old_log_grows();
 	test_scrub();
 	test_wrong_bytes();
 	return tap_done();
