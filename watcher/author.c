@@ -68,10 +68,16 @@ describe_absent(const struct pathent *e, struct record *r)
 	memcpy(r->hash, e->shown->r->hash, sizeof(r->hash));
 }
 
+static bool
+importing(const struct author *a, const struct found *f)
+{
+	return a->import || f->import;
+}
+
 static uint64_t
 time_of(struct author *a, const struct record *r)
 {
-	if (a->import && r->kind != KIND_ABSENT)
+	if (record_import(r))
 		return hlc_make(r->mtime_ns > 0 ? (uint64_t)(r->mtime_ns / 1000000) : 0, 0);
 	a->hlc = hlc_next(hlc_seen(a->hlc, a->index->hlc, a->wall_ms), a->wall_ms);
 	return a->hlc;
@@ -114,11 +120,11 @@ put_record(struct author *a, const struct pathent *e, const struct found *f, str
 	r.flags = f->moved ? RECORD_MOVED : 0;
 	/* What a first scan finds where nothing is shown was there before anything was applied: it
 	 * supersedes nothing, above all no delete. */
-	if (!a->import || e->shown != NULL || e->shown_dir)
+	if (!importing(a, f) || e->shown != NULL || e->shown_dir)
 		r.ctx = e->actx;
 	if (r.kind == KIND_ABSENT)
 		describe_absent(e, &r);
-	else if (a->import)
+	else if (importing(a, f))
 		r.flags |= RECORD_IMPORT;
 	r.hlc = time_of(a, &r);
 	wal_put(batch, &(struct entry){.type = ENTRY_RECORD, .rec = r, .sig = f->sig});
@@ -138,19 +144,18 @@ parent_logged(const struct author *a, const uint8_t *path, size_t len)
 	return e != NULL && (e->shown_dir || (e->shown != NULL && e->shown->r->kind == KIND_DIR));
 }
 
-/* In a first scan a file with the content of a version that waits here is that version: the agent
- * takes it on. */
+/* In a first scan a file with the content of the version that is wanted here, where nothing is
+ * known to be shown, is that version: the agent takes it on, and sets mode and time (adopt.c). */
 static bool
-import_echo(const struct author *a, const struct pathent *e, const struct record *state)
+import_echo(const struct author *a, const struct pathent *e, const struct found *f)
 {
-	if (!a->import)
+	struct irec *want;
+
+	if (!importing(a, f) || e->shown != NULL || e->shown_dir ||
+	    index_want(e, &want) != WANT_RECORD)
 		return false;
-	for (const struct irec *i = e->recs; i != NULL; i = i->next)
-		if (i->head && record_live(i->r) &&
-		    (record_same_content(i->r, state) ||
-		     (i->r->kind == KIND_DIR && state->kind == KIND_DIR)))
-			return true;
-	return false;
+	return record_same_content(want->r, &f->state) ||
+	       (want->r->kind == KIND_DIR && f->state.kind == KIND_DIR);
 }
 
 static bool
@@ -202,7 +207,7 @@ decide_known(struct author *a, struct pathent *e, const struct found *f, struct 
 		return AUTHOR_LOGGED;
 	}
 	if (index_echo(a->index, e, &f->state, f->state.owner_len > 0) != NULL ||
-	    import_echo(a, e, &f->state))
+	    import_echo(a, e, f))
 		return AUTHOR_ECHO;
 	if (immutable_violation(a, f))
 		return refuse_altered(e, f, batch, why);
@@ -230,7 +235,7 @@ author_revert(const struct author *a, const struct found *f)
 {
 	const struct pathent *e = index_find(a->index, f->path, f->len);
 
-	if (e == NULL || a->import || f->state.kind != KIND_FILE || f->moved ||
+	if (e == NULL || importing(a, f) || f->state.kind != KIND_FILE || f->moved ||
 	    index_echo(a->index, e, &f->state, f->state.owner_len > 0) != NULL)
 		return false;
 	if (e->shown == NULL)

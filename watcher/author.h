@@ -16,6 +16,7 @@ struct found {
 	uint32_t version; /* of the path's entry when the look began; 0 with `unknown` */
 	bool unknown;     /* the index did not have the path then */
 	bool moved;       /* the content came here by a rename */
+	bool import;      /* a first scan found it just so, and it still waits for the agent */
 };
 
 struct author {

@@ -216,6 +216,7 @@ dirty_done(struct dirty *d, struct dirty_name *n, uint64_t now_ms, const char *r
 		return;
 	}
 	n->taken_ms = now_ms;
+	n->import_ctime_ns = 0;
 	if (n->again) { /* changed meanwhile: when it was quiet */
 		n->since = ++d->stamp;
 		n->due_ms = now_ms + d->settle_ms;

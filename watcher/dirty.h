@@ -36,6 +36,7 @@ struct dirty_name {
 	bool below;   /* what the index shows in it is dirty too */
 	bool force;   /* hash it, whatever its signature says */
 	bool touched; /* and not only renamed, as far as events tell; until it was dealt with */
+	int64_t import_ctime_ns; /* a first scan left it, as it was then, to the agent; 0: no */
 	struct dirty_name *prev, *next;
 	uint16_t len;
 	char path[];

@@ -368,6 +368,8 @@ item_decide(struct rounds *r, struct take_item *it)
 	const char *why = NULL;
 	enum verdict v;
 
+	it->found.import = it->name->import_ctime_ns != 0 &&
+			   it->name->import_ctime_ns == it->found.sig.ctime_ns;
 	if (!it->unchanged && hold_revert(r, it)) {
 		it->name = NULL;
 		return;
@@ -397,6 +399,9 @@ item_decide(struct rounds *r, struct take_item *it)
 		if (it->name->tries <= BELOW_TRIES)
 			it->name->reason = NULL; /* soon, and no answer before */
 	} else if (v == AUTHOR_ECHO) {
+		/* Should the agent not come to it before the scan is over, it is no news still. */
+		if (r->o.author->import)
+			it->name->import_ctime_ns = it->found.sig.ctime_ns;
 		dirty_done(r->o.dirty, it->name, r->now_ms,
 			   "the same as a version that the agent is about to take on",
 			   it->name->tries == 0 ? RETRY_ECHO_MS : RETRY_BUSY_MS);

@@ -422,6 +422,38 @@ test_old_log_grows(void)
 	nodes_free(all);
 }
 
+/* A first scan finds the content that the others have, under another time. The agent is slow to
+ * take it on: that the scan is over by then does not make it news. */
+static void
+test_adopted_late(void)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+	struct buf old = {0};
+	int64_t mtime;
+
+	user_fill(a, "other", 9, 0, MIDDLE);
+	settle(all, "a file");
+	pause_it(all, b, true);
+	save_log(all, b, &old);
+	pause_it(all, b, false);
+	user_fill(a, "file", 1, 0, MIDDLE);
+	settle(all, "another");
+	mtime = entry_of(a, "file")->shown->r->mtime_ns;
+	old_log(all, b, &old);
+	user_touch(b, "file", mtime - 1000000000);
+	machine_start(b);
+	nodes_run(all, ALONE_MS);
+	ok(machine_node(b)->index->paused, "its agent is paused");
+	ok(machine_node(b)->index->scanned_ms != 0, "the scan is over");
+	ok(own_at(b, "file") == NULL, "nothing was logged");
+	pause_it(all, b, false);
+	settle(all, "it is taken on");
+	ok(nodes_same(all) && entry_of(a, "file")->shown->r->mtime_ns == mtime, "as a has it");
+	buf_free(&old);
+	nodes_free(all);
+}
+
 /* ---- scrub ---- */
 
 static bool
@@ -540,6 +572,7 @@ main(void)
 	test_mismatch();
 	test_floor();
 	test_old_log_grows();
+	test_adopted_late();
 	test_scrub();
 	test_wrong_bytes();
 	return tap_done();
