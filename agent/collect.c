@@ -16,6 +16,7 @@
 
 struct collect {
 	struct node *n;
+	struct dotset elsewhere; /* of some peer's floor, and not of this node's */
 	struct index_cursor cursor;
 	bool running;
 	uint64_t due_ms;
@@ -42,31 +43,45 @@ context_held(const struct index *x, const struct vv *ctx)
 }
 
 static bool
-old_enough(const struct node *n, const struct record *r)
+old_enough(const struct collect *c, const struct record *r)
 {
-	return hlc_ms(r->hlc) + n->conf->tombstones_ms < n->wall_ms;
+	return hlc_ms(r->hlc) + c->n->conf->tombstones_ms < c->n->wall_ms ||
+	       dotset_has(&c->elsewhere, r->dot);
 }
 
 static bool
-collectable(const struct node *n, const struct pathent *e)
+collectable(const struct collect *c, const struct pathent *e)
 {
+	const struct node *n = c->n;
+	bool import = false, all_elsewhere = true, any = false;
+
 	if (e->shown != NULL || e->shown_dir || e->todo || e->intent != NULL || e->work != NULL)
 		return false;
-	for (const struct irec *i = e->recs; i != NULL; i = i->next)
-		if (!i->head || record_live(i->r) || !old_enough(n, i->r) ||
-		    !applied_by_all(n, i->r->dot) || !context_held(n->index, &i->r->ctx))
+	for (const struct irec *i = e->recs; i != NULL; i = i->next) {
+		if (!i->head || (record_live(i->r) && !record_import(i->r)))
 			return false;
-	return e->recs != NULL;
+		if (record_live(i->r)) {
+			import = true;
+			continue;
+		}
+		if (!old_enough(c, i->r) || !applied_by_all(n, i->r->dot) ||
+		    !context_held(n->index, &i->r->ctx))
+			return false;
+		any = true;
+		all_elsewhere = all_elsewhere && dotset_has(&c->elsewhere, i->r->dot);
+	}
+	return any && (!import || all_elsewhere);
 }
 
 static void
 put_collected(struct node *n, const struct pathent *e)
 {
 	for (const struct irec *i = e->recs; i != NULL; i = i->next)
-		commit_put(n->commit, &(struct entry){.type = ENTRY_COLLECTED,
-						      .path = e->path,
-						      .path_len = e->path_len,
-						      .dot = i->r->dot});
+		if (!record_live(i->r))
+			commit_put(n->commit, &(struct entry){.type = ENTRY_COLLECTED,
+							      .path = e->path,
+							      .path_len = e->path_len,
+							      .dot = i->r->dot});
 }
 
 static void
@@ -96,7 +111,7 @@ collect_tick(struct collect *c)
 		if (i == NULL)
 			break;
 		/* Once a path: at its first record. */
-		if (i == i->ent->recs && !record_live(i->r) && collectable(n, i->ent))
+		if (i == i->ent->recs && collectable(c, i->ent))
 			put_collected(n, i->ent);
 	}
 	if (i == NULL)
@@ -107,6 +122,16 @@ uint64_t
 collect_deadline(const struct collect *c)
 {
 	return c->n->halted != 0 ? UINT64_MAX : c->due_ms;
+}
+
+int
+collect_elsewhere(struct collect *c, const struct dotset *floor)
+{
+	int r = 0;
+
+	if (!dotset_subset(floor, &c->n->index->floor))
+		r = dotset_join(&c->elsewhere, floor);
+	return r < 0 ? r : dotset_minus(&c->elsewhere, &c->n->index->floor);
 }
 
 struct collect *
@@ -128,5 +153,6 @@ collect_free(struct collect *c)
 		return;
 	if (c->running)
 		index_cursor_end(c->n->index, &c->cursor);
+	dotset_free(&c->elsewhere);
 	free(c);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/collect.h"
 #include "agent/commit.h"
 #include "agent/exchange_internal.h"
 #include "agent/scrub.h"
@@ -432,13 +433,17 @@ got_digest(struct pull *p)
 	struct cur c = cur_of(p->in.data, p->in.len);
 	uint64_t digest = cur_u64(&c), heads0 = cur_u64(&c), heads1 = cur_u64(&c);
 	struct dotset floor = {0};
+	int r;
 
 	if (c.bad || dotset_decode(&c, &floor) < 0) {
 		pull_end(p, MERGE_LOOK_MS);
 		return;
 	}
 	p->floor = !dotset_subset(&floor, &x->have);
+	r = p->floor ? 0 : collect_elsewhere(p->m->n->collect, &floor);
 	dotset_free(&floor);
+	if (!must(p->m, r))
+		return;
 	if (p->floor) {
 		p->phase = STATE;
 		(void)ask(p, MERGE_STATE, NULL, 0);

@@ -454,6 +454,40 @@ test_adopted_late(void)
 	nodes_free(all);
 }
 
+/* One node has forgotten a delete, the other one has not, and takes a file on there: an import,
+ * which only a delete that is remembered outranks. */
+static void
+test_collected_elsewhere(void)
+{
+	struct nodes *all = nodes_new(&(struct nodes_opts){.n = 2});
+	struct machine *a = nodes_at(all, 0), *b = nodes_at(all, 1);
+	struct buf old = {0};
+
+	user_fill(a, "file", 1, 0, MIDDLE);
+	settle(all, "a file");
+	user_remove(a, "file");
+	settle(all, "goes");
+	save_log(all, b, &old);
+	user_fill(a, "other", 9, 0, MIDDLE);
+	settle(all, "another");
+	machine_conf(a)->tombstones_ms = 1000;
+	nodes_jump(all, HOUR_MS);
+	ok(nodes_until(all, collected, a, 4 * HOUR_MS), "one forgets the delete");
+	is_int((long)tombstones(b), 1, "the other does not");
+	nodes_part(all, true);
+	old_log(all, b, &old);
+	user_fill(b, "file", 2, 0, MIDDLE);
+	machine_start(b);
+	nodes_run(all, ALONE_MS);
+	ok(own_at(b, "file") != NULL && record_import(own_at(b, "file")->r), "a file is taken on");
+	nodes_part(all, false);
+	ok(nodes_until(all, collected, b, 4 * HOUR_MS), "then the other forgets it, too");
+	settle(all, "the end");
+	ok(nodes_same(all) && user_sees_fill(a, "file", 2, 0, MIDDLE), "both show the file");
+	buf_free(&old);
+	nodes_free(all);
+}
+
 /* ---- scrub ---- */
 
 static bool
@@ -573,6 +607,7 @@ main(void)
 	test_floor();
 	test_old_log_grows();
 	test_adopted_late();
+	test_collected_elsewhere();
 	test_scrub();
 	test_wrong_bytes();
 	return tap_done();
