@@ -447,6 +447,36 @@ kept_here(const struct host *h, const struct record *r)
 	return false;
 }
 
+/* Was it collected, or what superseded it, or what superseded that? */
+static bool
+collected(const struct ledger *l, const struct index *x, const struct record *r, unsigned depth)
+{
+	if (dotset_has(&x->floor, r->dot))
+		return true;
+	for (size_t i = 0; i < l->nlogged && depth > 0; i++) {
+		const struct record *k = l->logged[i].r;
+
+		if (same_path(k, r) && record_covers(k, r->dot) && collected(l, x, k, depth - 1))
+			return true;
+	}
+	return false;
+}
+
+/* A delete that covers it is forgotten by those who had applied it: whoever comes back after that
+ * drops what he holds of it, and counts it as dealt with, without ever having shown it. */
+static bool
+long_gone(const struct ledger *l, const struct host *h, const struct record *old)
+{
+	for (unsigned k = 0; k < l->s->n; k++) {
+		const struct host *o = l->s->host[k];
+
+		if (o->node != NULL && (o == h || h->node == NULL) &&
+		    collected(l, o->node->index, old, COLLECTED_DEPTH_MAX))
+			return true;
+	}
+	return false;
+}
+
 /*
  * May a record of this machine say that it supersedes that one: was its content here? Or that of
  * one that supersedes it, or of a later one of the same run of a watcher at the same path: contexts
@@ -459,7 +489,7 @@ justified(struct ledger *l, struct host *h, const struct record *r, const struct
 	struct spot *s = spot(l, h, (const char *)r->path, r->path_len);
 
 	if (old->host == h->index || old->r->kind == KIND_ABSENT || old->r->kind == KIND_DIR ||
-	    has_seen(s, old->r->hash) || kept_here(h, old->r))
+	    has_seen(s, old->r->hash) || kept_here(h, old->r) || long_gone(l, h, old->r))
 		return true;
 	for (size_t i = 0; i < l->nlogged; i++) {
 		const struct record *k = l->logged[i].r;
@@ -598,21 +628,6 @@ ledger_read(struct ledger *l, struct host *h, const struct buf *file, int number
 }
 
 /* ---- acknowledgements ---- */
-
-/* Was it collected, or what superseded it, or what superseded that? */
-static bool
-collected(const struct ledger *l, const struct index *x, const struct record *r, unsigned depth)
-{
-	if (dotset_has(&x->floor, r->dot))
-		return true;
-	for (size_t i = 0; i < l->nlogged && depth > 0; i++) {
-		const struct record *k = l->logged[i].r;
-
-		if (same_path(k, r) && record_covers(k, r->dot) && collected(l, x, k, depth - 1))
-			return true;
-	}
-	return false;
-}
 
 /* Is that record dealt with here: applied, superseded by something that is, or collected? */
 static bool
