@@ -167,6 +167,23 @@ unsure(const struct entry *e)
 				       e->sig.ctime_ns == 0));
 }
 
+/* A directory that the agent made, or whatever it put into one, may have been moved away with what
+ * it lies in before that was watched: what the index shows where nothing is above it is not there.
+ * No signature of a directory would ever tell. */
+static bool
+misplaced(const struct core *c, const struct entry *e)
+{
+	const struct pathent *ent;
+
+	if (e->type != ENTRY_APPLIED || (e->flags & APPLIED_SHOWN) == 0)
+		return false;
+	if (e->sig.kind == KIND_DIR)
+		return true;
+	ent = index_find(c->index, e->path, e->path_len);
+	return ent != NULL && ent->parent != NULL && ent->parent->parent != NULL &&
+	       !ent->parent->shown_dir && ent->parent->shown == NULL;
+}
+
 /* What the agent does while the tree is scanned may be undone by a user before its directory is
  * watched, and be in the index only after the scan was there. */
 static bool
@@ -192,7 +209,7 @@ fold(void *arg, const struct entry *e)
 
 	if (e->type == ENTRY_SCANNED && e->num != 0 && info->size >= info->snapshot_end)
 		c->salvaged = false;
-	if (r < 0 || c->rounds == NULL || !(unsure(e) || unwatched(c, e)))
+	if (r < 0 || c->rounds == NULL || !(unsure(e) || misplaced(c, e) || unwatched(c, e)))
 		return r;
 	look_again(c, e->path, e->path_len);
 	if (e->type == ENTRY_INTENT && e->action == ACTION_MOVE)
