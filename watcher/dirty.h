@@ -22,6 +22,8 @@
 struct dirty;
 
 struct dirty_name {
+	/* A first scan left it to the agent as it was then: the file's ctime; 0: it did not. */
+	int64_t import_ctime_ns;
 	uint64_t due_ms;
 	uint64_t since;    /* stamp of the first event: dirty_stamp */
 	uint64_t tried;    /* stamp of when the last try began */
@@ -36,7 +38,6 @@ struct dirty_name {
 	bool below;   /* what the index shows in it is dirty too */
 	bool force;   /* hash it, whatever its signature says */
 	bool touched; /* and not only renamed, as far as events tell; until it was dealt with */
-	int64_t import_ctime_ns; /* a first scan left it, as it was then, to the agent; 0: no */
 	struct dirty_name *prev, *next;
 	uint16_t len;
 	char path[];
