@@ -15,6 +15,7 @@
 #include "proto/path.h"
 #include "proto/seeded.h"
 
+#define FRESH_TRIES 4 /* so often the watcher's second look is waited for, and no other taken */
 #define REASON_LOCAL "a local change is not logged yet"
 #define REASON_BUSY "a program has it open for writing"
 #define REASON_FRESH "it changed a moment ago: the watcher looks at it once more"
@@ -933,6 +934,17 @@ start_mkdir(struct run *r)
 		put_intent(r);
 }
 
+/* Its second look is the watcher's, soon. But if that one finds the very version that is to be
+ * here, which a user wrote in that tick, it leaves it to this program to take that on. */
+static void
+start_fresh(struct run *r)
+{
+	if (r->task->backoff.attempts < FRESH_TRIES)
+		later(r, -EAGAIN, REASON_FRESH);
+	else
+		adopt(r);
+}
+
 /* The path must show what the index thinks, and nobody may be writing, before it is worth an
  * INTENT. */
 static void
@@ -959,7 +971,7 @@ start_change(struct run *r)
 	else if (e < 0)
 		fail(r, e, "look");
 	else if (r->action != ACTION_META && fresh(ent))
-		later(r, -EAGAIN, REASON_FRESH);
+		start_fresh(r);
 	else if (r->action == ACTION_EXCHANGE)
 		stage(r);
 	else

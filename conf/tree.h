@@ -87,8 +87,8 @@ NODISCARD ssize_t tfile_read_at(struct tfile *f, uint64_t off, void *buf, size_t
  */
 NODISCARD int tfile_lease(struct tfile *f);
 /*
- * The same, and from now on nobody can open it for writing: who tries waits until the file is closed
- * here. For the few calls around a rename, and never across anything that may take long.
+ * The same, and from now on nobody can open it for writing: who tries waits until the file is
+ * closed here. For the few calls around a rename, and never across anything that may take long.
  */
 NODISCARD int tfile_hold(struct tfile *f);
 /* Was the name by which it was opened moved to this path? Then that counts, even if it is gone from
