@@ -3,9 +3,9 @@
 # Histories of whole clusters in the simulator: those that found something once, and many others.
 # Speaks TAP. `make sim SEEDS=N' runs more, tests/sim --seed S replays one.
 #
-# BRIEF_SEEDS and SEEDS set how many brief and how many longer ones (18500 and 1500; `make check' of
-# a build with sanitizers has a tenth of that); WILD_SEEDS how many wild ones and with a liar (0: see
-# tests/README).
+# BRIEF_SEEDS and SEEDS set how many brief and how many longer ones (18500 and 1500), WILD_SEEDS how
+# many wild ones, with clashes, and with a liar (200 each); `make check' of a build with sanitizers
+# has a tenth of that.
 
 set -euo pipefail
 : "${top_srcdir:?}" "${top_builddir:?}"
@@ -35,10 +35,9 @@ while read -r seed what; do
 done <"$top_srcdir/tests/simulator/seeds"
 result 'brief histories' "$sim" --brief --seeds "${BRIEF_SEEDS:-18500}"
 result 'longer ones' "$sim" --seeds "${SEEDS:-1500}"
-if ((${WILD_SEEDS:-0} > 0)); then
-	result 'wild histories' "$sim" --wild --seeds "$WILD_SEEDS"
-	result 'with a liar' "$sim" --liar --seeds "$WILD_SEEDS"
-fi
+result 'wild ones' "$sim" --wild --seeds "${WILD_SEEDS:-200}"
+result 'with clashes' "$sim" --clash --seeds "${WILD_SEEDS:-200}"
+result 'with a liar' "$sim" --liar --seeds "${WILD_SEEDS:-200}"
 result 'small ones, crashed anywhere' "$sim" --small 400 --seconds 20
 result 'the same seed is the same history' "$sim" --twice --seeds 20
 echo "1..$n"
