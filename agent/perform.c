@@ -543,7 +543,8 @@ do_meta(struct run *r)
 	uint32_t uid = UINT32_MAX, gid = UINT32_MAX;
 	int e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
 
-	if (e < 0 || now.ino != r->ino || (now.kind == KIND_FILE && !sig_eq(&now, &r->old_sig)))
+	if (e < 0 || now.ino != r->ino || now.kind != r->rec->kind ||
+	    (now.kind == KIND_FILE && !sig_eq(&now, &r->old_sig)))
 		return e == 0 || e == -ENOENT ? -EBADE : e;
 	if (r->node->conf->owner_mode == OWNER_PRESERVE)
 		task_owner(r->node, ent, r->rec, &uid, &gid);
@@ -957,8 +958,9 @@ start_change(struct run *r)
 		struct sig now;
 
 		e = tree_stat(tree_of(r), ent->path, ent->path_len, &now, NULL);
-		if (e == 0)
-			r->ino = now.ino;
+		if (e == 0 && now.kind != KIND_DIR)
+			e = -EBADE;
+		r->ino = now.ino;
 	} else {
 		e = looks_known(r, ent);
 		r->ino = ent->sig.ino;

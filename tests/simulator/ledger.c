@@ -593,6 +593,7 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		  entry_type_name(e.type), (int)e.path_len,
 		  e.path != NULL ? (const char *)e.path : "", (unsigned long long)e.dot.origin,
 		  (unsigned long long)e.dot.seq, e.flags, e.action);
+	h->news += e.type != ENTRY_COLLECTED;
 	if (e.type == ENTRY_RECORD)
 		read_record(l, h, &e.rec);
 	else if (e.type == ENTRY_KNOWN)

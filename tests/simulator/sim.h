@@ -58,7 +58,8 @@ struct host {
 	uint64_t agent_start_ns, watcher_start_ns; /* when it is started again */
 	uint64_t events_at_ns;
 	int parsed_file;
-	size_t parsed;                       /* of the WAL, into the ledger */
+	size_t parsed; /* of the WAL, into the ledger */
+	uint64_t news; /* entries among them, but for deletes that are forgotten */
 	struct dotset said_have, said_acked; /* to anybody */
 	bool in_user;                        /* a user's action is under way */
 	bool expect_fatal;                   /* a failure was injected that ends a process */
