@@ -6,19 +6,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define TRIES_MAX 16 /* someone replaces the file again and again: give up */
 
-static bool
+/* 1 if `path` names the open file, 0 if another or none, -errno. */
+static int
 same_file(int fd, const char *path)
 {
 	struct stat a, b;
 
-	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev &&
-	       a.st_ino == b.st_ino;
+	if (fstat(fd, &a) < 0)
+		return -errno;
+	if (lstat(path, &b) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 int
@@ -27,7 +30,7 @@ lifelock_take(const char *path)
 	for (int i = 0; i < TRIES_MAX; i++) {
 		struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-		int err;
+		int err, same;
 
 		if (fd < 0)
 			return -errno;
@@ -37,9 +40,12 @@ lifelock_take(const char *path)
 			return err == EAGAIN || err == EACCES ? -EBUSY : -err;
 		}
 		/* A lock on a file that was replaced meanwhile keeps nobody out. */
-		if (same_file(fd, path))
+		same = same_file(fd, path);
+		if (same > 0)
 			return fd;
 		close(fd);
+		if (same < 0)
+			return same;
 	}
 	return -EBUSY;
 }

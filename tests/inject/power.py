@@ -4,7 +4,10 @@
 #   power.py sizes DIR FILE        remembers which files there are, and how long: all that counts as durable
 #   power.py work MEDIA ROUND LEDGER    what a user does; each content is remembered before it is written
 #   power.py lose DIR FILE SEED TRACE...     after everything was killed: takes away a legal part of what no sync covers
-#   power.py judge DIR LEDGER LOGGED    no content that was logged is gone, or other bytes in its place
+#   power.py had DIR NODE...       hashes of all that these nodes have, in the tree or kept
+#   power.py judge DIR LEDGER LOGGED HAD    no content that was logged is gone, or other bytes in its place
+#
+# A content that its user overwrote where it was, before another node had it, is the user's to lose.
 #
 # Legal is: of the changes of names those behind the last one that is durable are undone, the latest first, so that
 # what is left is what happened up to some moment; and of each file what was appended since its last sync is cut
@@ -230,7 +233,22 @@ def lose(top, before, seed, traces):
 
 # ---- was anything lost? ----
 
-def judge(top, ledger, logged):
+def contents(top, nodes):
+    found = {}
+    for node in nodes:
+        for sub in ('media', '.mimeo-media/kept'):
+            base = os.path.join(top, node, sub)
+            for here, _, names in os.walk(base):
+                for path in (os.path.join(here, name) for name in names):
+                    try:
+                        if not os.path.islink(path):
+                            found.setdefault(digest(path), []).append(path)
+                    except FileNotFoundError:
+                        pass  # its node is at work, and moved it just now
+    return found
+
+
+def judge(top, ledger, logged, had):
     written, newest = {}, {}
     with open(ledger) as f:
         for line in f:
@@ -239,14 +257,11 @@ def judge(top, ledger, logged):
             newest[path] = h
     with open(logged) as f:
         known = set(f.read().split())
-    found, bad = {}, 0
-    for node in sorted(os.listdir(top)):
-        for sub in ('media', '.mimeo-media/kept'):
-            base = os.path.join(top, node, sub)
-            for path in sizes(base) if os.path.isdir(base) else ():
-                found.setdefault(digest(path), []).append(path)
+    with open(had) as f:
+        spread = set(f.read().split())
+    found, bad = contents(top, sorted(os.listdir(top))), 0
     for h in known & set(written):
-        if h not in found:
+        if h not in found and (h in spread or newest[written[h]] == h):
             print('lost: %s of %s' % (h, written[h]))
             bad += 1
     media = os.path.join(top, 'n1', 'media') + '/'
@@ -268,6 +283,8 @@ if __name__ == '__main__':
             json.dump(sizes(args[0]), f)
     elif what == 'work':
         work(args[0], int(args[1]), args[2])
+    elif what == 'had':
+        print('\n'.join(contents(args[0], args[1:])))
     elif what == 'lose':
         lose(args[0], args[1], int(args[2]), args[3:])
     else:

@@ -35,7 +35,7 @@ judged() {
 	known
 	cat "$T/logged" >>"$T/logged.all"
 	sort -u -o "$T/logged.all" "$T/logged.all"
-	python3 "$power" judge "$T/lab" "$T/power.ledger" "$T/logged.all"
+	python3 "$power" judge "$T/lab" "$T/power.ledger" "$T/logged.all" "$T/had.all"
 }
 
 cut_once() { # ROUND
@@ -58,6 +58,7 @@ cut_once() { # ROUND
 	wait "$user" 2>/dev/null
 	"$lab" kill "$T/lab" n1
 	known_of_others
+	python3 "$power" had "$T/lab" n2 n3 >>"$T/had.all"
 	python3 "$power" lose "$home" "$T/sizes" $((SEED + $1)) "$T"/trace/*
 }
 
@@ -70,6 +71,7 @@ known_of_others() { # what they have heard of was durable
 echo "# SEED=$SEED"
 : >"$T/power.ledger"
 : >"$T/logged.all"
+: >"$T/had.all"
 must "three nodes come up" "$lab" up "$T/lab" 3 sync.delta_min=64K guard.max_delete='1000000, 100%'
 must "in sync" eventually in_sync n1 n2 n3
 for round in $(seq "$POWER_CUTS"); do

@@ -17,6 +17,34 @@
 
 static char dir[] = "/tmp/lifelock-test-XXXXXX";
 
+static int fstat_fails, lstat_fails; /* with this errno, once */
+
+int __real_fstat(int fd, struct stat *st);
+int __real_lstat(const char *path, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st);
+int __wrap_lstat(const char *path, struct stat *st);
+
+/* `*fails` is used up. */
+static int
+refused(int *fails)
+{
+	errno = *fails;
+	*fails = 0;
+	return errno == 0 ? 0 : -1;
+}
+
+int
+__wrap_fstat(int fd, struct stat *st)
+{
+	return refused(&fstat_fails) < 0 ? -1 : __real_fstat(fd, st);
+}
+
+int
+__wrap_lstat(const char *path, struct stat *st)
+{
+	return refused(&lstat_fails) < 0 ? -1 : __real_lstat(path, st);
+}
+
 /* What another process gets; it exits with the lock or without. */
 static int
 taken_by_child(const char *path)
@@ -60,6 +88,7 @@ static void
 test_errors(const char *path)
 {
 	char link[64], none[64];
+	int fd;
 
 	snprintf(link, sizeof(link), "%s/link", dir);
 	snprintf(none, sizeof(none), "%s/none/lock", dir);
@@ -69,6 +98,15 @@ test_errors(const char *path)
 		abort();
 	is_int(lifelock_take(link), -ELOOP, "a symlink");
 	unlink(link);
+	/* Not that somebody else has it. */
+	fstat_fails = EIO;
+	is_int(lifelock_take(path), -EIO, "a file that cannot be looked at");
+	lstat_fails = EACCES;
+	is_int(lifelock_take(path), -EACCES, "a name that cannot be looked at");
+	lstat_fails = ENOENT;
+	fd = lifelock_take(path);
+	ok(fd >= 0, "a name that was gone for a moment: once more");
+	close(fd);
 }
 
 static void
