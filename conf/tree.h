@@ -100,7 +100,8 @@ void tfile_forget_cached(struct tfile *f);
 /* fsync, as mode and mtime are part of a version; an error is final for this file. */
 NODISCARD int tfile_sync(struct tfile *f);
 /*
- * Durable names: fsync of a directory; of stage/; of kept/; everything (syncfs). In place of a
+ * Durable names: fsync of a directory; of stage/; of kept/; everything (syncfs). The names of the
+ * directory itself and of all above it, up to the root, are made durable, too. In place of a
  * directory that has gone, the nearest one above it is synced: that it has gone is durable then.
  * One that cannot be reached by its path any more (somebody put a symlink or a file there) may lie
  * anywhere now: then everything is synced.

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "conf/durable.h"
 #include "conf/tree.h"
 #include "proto/path.h"
 
@@ -19,7 +20,8 @@ struct tree {
 	int work, stage, kept; /* -1 without work */
 	dev_t dev;             /* of the root */
 	ino_t ino;
-	char *path; /* the root's, for tree_guard */
+	char *path;             /* the root's, for tree_guard */
+	struct durable durable; /* names of directories that tree_sync_dir found and synced */
 };
 
 struct tfile {

@@ -130,10 +130,63 @@ tree_fsync(int fd)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+static void
+dir_of(int fd, struct durable_dir *out)
+{
+	struct statx sx;
+
+	*out = (struct durable_dir){0};
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &sx) < 0 ||
+	    (sx.stx_mask & STATX_BTIME) == 0)
+		return;
+	out->ino = sx.stx_ino;
+	out->born_ns = sx.stx_btime.tv_sec * 1000000000 + sx.stx_btime.tv_nsec;
+}
+
+/* The name of fd's directory in the one above it, unless it is known to be durable. */
+static int
+sync_name(struct tree *t, int above, const void *name, size_t len, int fd)
+{
+	struct durable_dir dir, child;
+	uint64_t key;
+	int r;
+
+	dir_of(above, &dir);
+	dir_of(fd, &child);
+	key = durable_key(&dir, name, len, &child);
+	if (durable_has(&t->durable, key))
+		return 0;
+	r = tree_fsync(above);
+	if (r == 0)
+		durable_add(&t->durable, key);
+	return r;
+}
+
+/* The directory, and its name, and the names of those above it. Takes fd. */
+static int
+sync_up(struct tree *t, const uint8_t *path, size_t len, int fd)
+{
+	int r = tree_fsync(fd);
+
+	while (r == 0 && len > 0 && !SEEDED(names_above_not_synced)) {
+		size_t up = path_parent(path, len);
+		int above = tree_resolve(t, path, up, O_RDONLY);
+
+		/* Moved away a moment ago: it is somewhere, so sync all. */
+		r = above < 0 ? tree_sync_all(t) : sync_name(t, above, path + up, len - up, fd);
+		close(fd);
+		fd = above;
+		len = above < 0 ? 0 : up;
+	}
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
 int
 tree_sync_dir(struct tree *t, const void *path, size_t len)
 {
-	int fd = tree_resolve(t, path, len, O_RDONLY), r;
+	int fd = tree_resolve(t, path, len, O_RDONLY);
 
 	if (fd == -ENOENT && SEEDED(gone_not_synced))
 		return 0;
@@ -145,9 +198,7 @@ tree_sync_dir(struct tree *t, const void *path, size_t len)
 		return fd;
 	if (fd < 0) /* something else took its place: it is somewhere, so sync all */
 		return tree_sync_all(t);
-	r = tree_fsync(fd);
-	close(fd);
-	return r;
+	return sync_up(t, path, len, fd);
 }
 
 int

@@ -209,7 +209,7 @@ proc_begin(struct host *h, struct proc *p)
 	p->poke_ns = NEVER;
 	p->stirred = true;
 	p->slow_ns = h->sim->faults.slow_ns;
-	p->tree = (struct tree){h->disk, p, &h->root_gone, &h->marker, &h->noted};
+	p->tree = (struct tree){h->disk, p, &h->root_gone, &h->marker, &h->noted, {{0}}};
 	p->work = (struct work){.proc = p, .threads = p->kind == PROC_AGENT ? 4 : 3};
 	logdev_init(&p->log, h->wal);
 	p->log.step = on_log_step;

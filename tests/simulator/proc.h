@@ -4,6 +4,7 @@
 #ifndef MIMEO_TESTS_SIMULATOR_PROC_H
 #define MIMEO_TESTS_SIMULATOR_PROC_H
 
+#include "conf/durable.h"
 #include "conf/tree.h"
 #include "conf/work.h"
 #include "tests/simulator/disk.h"
@@ -19,6 +20,7 @@ struct tree {
 	const bool *root_gone;
 	uint64_t *marker; /* store id in the root; 0: none */
 	struct tree_log *noted;
+	struct durable durable;
 };
 
 /* work.c of the simulator: a job runs at one moment and is done at another. */

@@ -349,6 +349,32 @@ tfile_sync(struct tfile *f)
 	return gone(f->tree, "fsync") ? -EIO : disk_fsync(f->tree->disk, f->inode);
 }
 
+/* As conf/tree_look.c does. */
+static int
+sync_up(struct tree *t, const uint8_t *path, size_t len, struct inode *dir)
+{
+	int r = disk_sync_dir(t->disk, dir);
+
+	while (r == 0 && len > 0 && !SEEDED(names_above_not_synced)) {
+		size_t up = path_parent(path, len);
+		struct inode *above;
+		uint64_t key;
+
+		if (find(t, path, up, &above) < 0)
+			return disk_sync_all(t->disk);
+		key = durable_key(&(struct durable_dir){above->ino, 1}, path + up, len - up,
+				  &(struct durable_dir){dir->ino, 1});
+		if (!durable_has(&t->durable, key)) {
+			r = disk_sync_dir(t->disk, above);
+			if (r == 0)
+				durable_add(&t->durable, key);
+		}
+		dir = above;
+		len = up;
+	}
+	return r;
+}
+
 int
 tree_sync_dir(struct tree *t, const void *path, size_t len)
 {
@@ -363,7 +389,7 @@ tree_sync_dir(struct tree *t, const void *path, size_t len)
 	}
 	if (r == -ELOOP || (r == 0 && i->kind != KIND_DIR)) /* it may lie anywhere now */
 		return disk_sync_all(t->disk);
-	return r < 0 ? r : disk_sync_dir(t->disk, i);
+	return r < 0 ? r : sync_up(t, path, len, i);
 }
 
 int

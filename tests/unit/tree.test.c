@@ -38,6 +38,18 @@ static struct tree *tree;
 static int races;
 static const char *pass; /* how paths are resolved in this pass: part of some test names */
 
+static int fsyncs; /* so many calls were made */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int
+__wrap_fsync(int fd)
+{
+	fsyncs++;
+	return __real_fsync(fd);
+}
+
 static size_t
 n(const char *path)
 {
@@ -533,6 +545,47 @@ test_readlink_and_dirfd(void)
 	is_int(symlink("dir", "root/z/swapped"), 0, "a symlink where a directory was");
 	is_int(tree_sync_dir(tree, "z/swapped", 9), 0, "is not followed: all is synced");
 	is_int(unlink("root/z/swapped"), 0, "it goes again");
+}
+
+static int
+fsyncs_for(const char *dir)
+{
+	fsyncs = 0;
+	is_int(tree_sync_dir(tree, dir, n(dir)), 0, "%s is synced", dir);
+	return fsyncs;
+}
+
+/* A file system that does not tell when a directory was made has each name synced each time. */
+static bool
+tells_age(const char *dir)
+{
+	struct statx sx;
+
+	return statx(AT_FDCWD, dir, 0, STATX_BTIME, &sx) == 0 && (sx.stx_mask & STATX_BTIME) != 0;
+}
+
+static void
+test_names_above(void)
+{
+	int again = tells_age("root") ? 1 : 3;
+
+	mkdir("root/up", 0755);
+	mkdir("root/up/down", 0755);
+	is_int(fsyncs_for("up/down"), 3, "the first time with the names above it");
+	is_int(fsyncs_for("up/down"), again, "they are known to be durable then");
+	rename("root/up/down", "root/up/other");
+	mkdir("root/up/down", 0755);
+	is_int(fsyncs_for("up/down"), again == 1 ? 2 : 3, "but not that of one made anew");
+	rename("root/up", "root/moved");
+	is_int(fsyncs_for("moved/down"), again == 1 ? 2 : 3, "nor that of one renamed");
+	mkdir("root/up", 0755);
+	rename("root/moved/down", "root/up/down");
+	is_int(fsyncs_for("up/down"), 3, "nor that of one in another directory");
+	is_int(fsyncs_for("up"), again == 1 ? 1 : 2, "each of them counts by itself");
+	rmdir("root/up/down");
+	rmdir("root/up");
+	rmdir("root/moved/other");
+	rmdir("root/moved");
 }
 
 /* ---- the stage ---- */
@@ -1471,6 +1524,7 @@ run_pass(const char *name, const char *base, int rounds)
 	test_fifo_untouched();
 	test_list();
 	test_readlink_and_dirfd();
+	test_names_above();
 	test_stage();
 	test_preallocation();
 	test_file_meta();
