@@ -52,7 +52,7 @@ struct notify_event {
 };
 
 /*
- * Opens one instance, non-blocking. NULL: out of memory, or errno EMFILE: out of instances or
+ * Opens one instance, non-blocking. NULL, with errno: ENOMEM, or EMFILE: out of instances or
  * descriptors.
  */
 struct notify *notify_new(void);

@@ -274,11 +274,15 @@ open_home(struct watcher *w)
 static int
 open_watching(struct watcher *w)
 {
+	int r;
+
 	w->notify = notify_new();
 	if (w->notify == NULL) {
-		snprintf(w->err, sizeof(w->err),
-			 "no inotify instance: raise fs.inotify.max_user_instances");
-		return -EMFILE;
+		r = -errno;
+		snprintf(w->err, sizeof(w->err), "no inotify instance: %s%s", strerror(-r),
+			 r == -EMFILE ? "; raise it with: sysctl fs.inotify.max_user_instances=512"
+				      : "");
+		return r;
 	}
 	w->watch = watch_new(w->tree, w->notify);
 	if (w->watch == NULL ||

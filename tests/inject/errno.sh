@@ -56,9 +56,11 @@ log_size() { # NODE SHORT
 	stat -c %s "$(log_of "$1" "$2")"
 }
 
-# What was said since names a path and an error, by its word or its text.
-said() { # NODE SHORT FROM
-	tail -c +$(($3 + 1)) "$(log_of "$1" "$2")" | grep -e '(E[A-Z]*)' -e 'guard.halted' -e "$texts" | grep -q /
+# What was said since names an error, by its word or its text, and a path if the call had one.
+said() { # NODE SHORT FROM CALL
+	local path=.
+	[[ $4 != */* ]] || path=/
+	tail -c +$(($3 + 1)) "$(log_of "$1" "$2")" | grep -e '(E[A-Z]*)' -e 'guard.halted' -e "$texts" | grep -q "$path"
 }
 
 answers() { # NODE: with whatever status, but in time
@@ -73,13 +75,13 @@ complain() { # NAME LINE
 }
 
 # The fault is there: the daemon has ended with a message, or it answers.
-while_faulty() { # NAME FROM CLASS MODE
+while_faulty() { # NAME FROM CLASS MODE CALL
 	if ! is_daemon "$short" || ! hit "$node" "$program"; then
 		return 0
 	fi
 	if ! alive "$node" "$short"; then
 		ended=$((ended + 1))
-		said "$node" "$short" "$2" || complain "$1" "it ended, and its message does not name path and error" || return 1
+		said "$node" "$short" "$2" "$5" || complain "$1" "it ended, and its message does not name path and error" || return 1
 	elif [ "$short" = agent ] && [ "$3 $4" != "socket always" ]; then # it cannot even take commands then
 		answers "$node" || complain "$1" "it hangs" || return 1
 	fi
@@ -126,7 +128,7 @@ point() { # CLASS ERRNO MODE K STARTING
 	hit "$node" "$program" && reached=$((reached + 1)) && what=$(hit_what "$node" "$program")
 	name="$node: call $4 of class $1 of $short fails with $2 $3 ($what)"
 	[ -z "${VERBOSE:-}" ] || echo "# point $points: $name$([ "$5" = no ] || echo ', starting')"
-	while_faulty "$name" "$from" "$1" "$3" || broken=$((broken + 1))
+	while_faulty "$name" "$from" "$1" "$3" "$what" || broken=$((broken + 1))
 	over
 	converge "$name" || return 1
 	[ "$what" != nothing ]
