@@ -25,6 +25,15 @@ host_of(void *arg)
 	return arg;
 }
 
+/* What an agent takes for durable after its end, nobody hears. */
+static void
+dies(struct host *h, struct proc *p)
+{
+	if (p->kind == PROC_AGENT && !p->dead && h->node != NULL)
+		ledger_said(h->sim->ledger, h);
+	p->dead = p->log.dead = true;
+}
+
 static void
 happen(struct host *h, struct proc *p, const char *what)
 {
@@ -36,7 +45,7 @@ happen(struct host *h, struct proc *p, const char *what)
 		sim_fail(s, "%s: the %s %s", h->name, p->kind == PROC_AGENT ? "agent" : "watcher",
 			 what + 1);
 	if (s->small.on && ++s->small.effects == s->small.crash_at) {
-		p->dead = p->log.dead = true;
+		dies(h, p);
 		h->power_due = s->small.power;
 	}
 	if (s->calm)
@@ -47,8 +56,7 @@ happen(struct host *h, struct proc *p, const char *what)
 	if (rng_once_in(&s->rng, odds) && sim_happens(s)) {
 		sim_event(s, "%s %s killed before %s", h->name,
 			  p->kind == PROC_AGENT ? "agent" : "watcher", what);
-		p->dead = true;
-		p->log.dead = true;
+		dies(h, p);
 	} else if (s->clash && !h->in_user && s->races < RACES_MAX && strcmp(what, "log") != 0 &&
 		   rng_once_in(&s->wild_rng, s->faults.race / 4) && sim_happens(s)) {
 		s->races++;
@@ -173,7 +181,7 @@ on_fatal(void *arg, const char *what, int error)
 	sim_trace(h->sim, "%s agent stops: %s: %s", h->name, what, strerror(-error));
 	if (p != NULL && !h->expect_fatal)
 		sim_fail(h->sim, "%s: the agent stopped: %s: %s", h->name, what, strerror(-error));
-	h->agent.dead = h->agent.log.dead = true;
+	dies(h, &h->agent);
 }
 
 static void
@@ -377,9 +385,7 @@ watcher_start(struct host *h)
 static void
 agent_end(struct host *h)
 {
-	if (h->node != NULL)
-		ledger_said(h->sim->ledger, h);
-	h->agent.dead = true;
+	dies(h, &h->agent);
 	net_host_down(h);
 	logdev_dead(&h->agent.log);
 	work_drain(&h->agent.work);

@@ -657,7 +657,7 @@ void
 ledger_said(struct ledger *l, struct host *h)
 {
 	(void)l;
-	if (h->agent.log.dead && h->node->exchange == NULL)
+	if (h->node->exchange == NULL)
 		return;
 	if (dotset_join(&h->said_have, &h->node->exchange->have) < 0 ||
 	    dotset_join(&h->said_acked, &h->node->exchange->acked) < 0)
