@@ -13,6 +13,7 @@
 #include "agent/recover.h"
 #include "agent/store.h"
 #include "agent/task.h"
+#include "proto/seeded.h"
 
 #define RETRY_BASE_MS 100
 #define HOLD_MS 20    /* a delete waits so long at a time for an add of the same content */
@@ -271,7 +272,7 @@ apply_settled(struct apply *a, struct pathent *ent)
 /* ---- running ---- */
 
 struct deal {
-	struct apply *a;
+	struct node *n;
 	struct pathent *ent;
 	uint8_t flags;
 };
@@ -281,11 +282,11 @@ deal_one(void *arg, struct irec *rec)
 {
 	struct deal *d = arg;
 
-	commit_put(d->a->n->commit, &(struct entry){.type = ENTRY_APPLIED,
-						    .path = d->ent->path,
-						    .path_len = d->ent->path_len,
-						    .dot = rec->r->dot,
-						    .flags = d->flags});
+	commit_put(d->n->commit, &(struct entry){.type = ENTRY_APPLIED,
+						 .path = d->ent->path,
+						 .path_len = d->ent->path_len,
+						 .dot = rec->r->dot,
+						 .flags = d->flags});
 }
 
 static void
@@ -296,14 +297,29 @@ run_durable(struct commit_done *d)
 	task_finish(r, 0, NULL);
 }
 
+/* Under the lock: what wins may have changed since it was planned, and the bytes of a loser that
+ * had the winner's are needed then. */
 static void
-run_deal(struct apply *a, struct run *r, bool ignored)
+deal(struct commit_locked *j)
 {
-	struct deal d = {a, r->task->ent, ignored ? APPLIED_LEFT : 0};
+	struct run *r = (struct run *)((char *)j - offsetof(struct run, locked));
+	struct pathent *ent = r->task->ent;
+	bool ignored = node_ignored(r->node, ent->path, ent->path_len, false);
+	struct deal d = {r->node, ent, ignored ? APPLIED_LEFT : 0};
 
-	plan_deal_each(a->n->index, r->task->ent, ignored, deal_one, &d);
+	plan_deal_each(r->node->index, ent, ignored, deal_one, &d);
 	r->done.done = run_durable;
-	commit_then(a->n->commit, &r->done);
+	commit_then(r->node->commit, &r->done);
+}
+
+static void
+run_deal(struct run *r)
+{
+	r->locked.run = deal;
+	if (SEEDED(dealt_unlocked))
+		deal(&r->locked);
+	else
+		commit_under_lock(r->node->commit, &r->locked);
 }
 
 static struct run *
@@ -334,7 +350,7 @@ displaces(const struct pathent *ent, const struct plan *p)
 }
 
 static void
-start(struct apply *a, struct task *t, const struct plan *p, bool ignored)
+start(struct apply *a, struct task *t, const struct plan *p)
 {
 	struct run *r = run_new(a, t, p);
 
@@ -350,7 +366,7 @@ start(struct apply *a, struct task *t, const struct plan *p, bool ignored)
 	t->again = false;
 	a->active++;
 	if (p->what == PLAN_DEAL)
-		run_deal(a, r, ignored);
+		run_deal(r);
 	else
 		perform(r);
 }
@@ -418,7 +434,7 @@ consider(struct apply *a, struct task *t)
 	} else {
 		switch (ask_brake(a, &p, &retry_ms)) {
 		case BRAKE_GO:
-			start(a, t, &p, ignored);
+			start(a, t, &p);
 			break;
 		case BRAKE_WAIT:
 			make_wait(a, t, retry_ms,

@@ -127,11 +127,17 @@ collect_deadline(const struct collect *c)
 int
 collect_elsewhere(struct collect *c, const struct dotset *floor)
 {
+	uint64_t before = dotset_count(&c->elsewhere);
 	int r = 0;
 
 	if (!dotset_subset(floor, &c->n->index->floor))
 		r = dotset_join(&c->elsewhere, floor);
-	return r < 0 ? r : dotset_minus(&c->elsewhere, &c->n->index->floor);
+	if (r == 0)
+		r = dotset_minus(&c->elsewhere, &c->n->index->floor);
+	/* Until they are forgotten here, too, both may show something else. */
+	if (dotset_count(&c->elsewhere) > before && c->due_ms > c->n->now_ms + PAUSE_MS_MIN)
+		c->due_ms = c->n->now_ms + PAUSE_MS_MIN;
+	return r;
 }
 
 struct collect *

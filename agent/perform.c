@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hash.h"
 #include "proto/path.h"
 #include "proto/seeded.h"
 
@@ -790,12 +791,40 @@ stage_file(struct run *r)
 	fetch_start(r->node->fetch, &r->fetch);
 }
 
+/* A target comes with its record, so nobody else can have a better one: only another version ends
+ * it. */
+static void
+wrong_target(struct run *r)
+{
+	struct node *n = r->node;
+
+	LOG(n->log, LOG_ERROR, "fetch.hash",
+	    "the target of a symlink does not have the hash that its record says",
+	    log_b("path", r->rec->path, r->rec->path_len));
+	errors_add(n->errors, n->wall_ms, "", "hash", r->rec->path, r->rec->path_len,
+		   "the target of a symlink did not have its hash");
+	task_finish(r, -EBADMSG, reason_of(-EBADMSG));
+}
+
+static bool
+target_good(const struct record *r)
+{
+	uint8_t hash[RECORD_HASH_BYTES];
+
+	return hash_of(r->target, r->target_len, hash) == 0 &&
+	       memcmp(hash, r->hash, sizeof(hash)) == 0;
+}
+
 static void
 stage_symlink(struct run *r)
 {
 	struct sig s;
 	int e;
 
+	if (!target_good(r->rec)) {
+		wrong_target(r);
+		return;
+	}
 	(void)!tree_stage_unlink(tree_of(r), r->stage);
 	e = tree_stage_symlink(tree_of(r), r->stage, r->rec->target, r->rec->target_len,
 			       r->rec->mtime_ns);

@@ -464,6 +464,41 @@ symlinks(void)
 	}
 }
 
+static bool
+told_wrong_target(void *arg)
+{
+	struct buf log = {0};
+	bool told;
+
+	(void)arg;
+	rig_log(&rig, &log);
+	told = memmem(log.data, log.len, "path=mislink", 12) != NULL;
+	buf_free(&log);
+	return told;
+}
+
+/* What would be taken for a local change as soon as somebody looks at it. */
+static void
+symlink_hash(void)
+{
+	struct peer *p = evil();
+	struct record link = file("mislink", 7, "other");
+	char path[300];
+
+	link.kind = KIND_SYMLINK;
+	link.op = OP_SYMLINK;
+	link.mode = 0;
+	link.target = (const uint8_t *)"sub";
+	link.target_len = 3;
+	link.size = 3;
+	if (p != NULL)
+		say_record(p, &link, NULL);
+	ok(peers_until(&rig.peers, told_wrong_target, NULL, RIG_WAIT_MS), "it is told");
+	snprintf(path, sizeof(path), "%s/root/mislink", rig.dir);
+	ok(faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0, "it is not made");
+	absorbed(p, "a symlink whose target has another hash");
+}
+
 /* Files below what was a symlink, and a symlink where files are: nothing goes through it. */
 static void
 kinds_change(void)
@@ -2054,6 +2089,7 @@ static const struct {
 	{"forbidden_paths", forbidden_paths},
 	{"awkward_paths", awkward_paths},
 	{"symlinks", symlinks},
+	{"symlink_hash", symlink_hash},
 	{"kinds_change", kinds_change},
 	{"bad_records", bad_records},
 	{"contexts", contexts},

@@ -481,7 +481,7 @@ test_collected_elsewhere(void)
 	nodes_run(all, ALONE_MS);
 	ok(own_at(b, "file") != NULL && record_import(own_at(b, "file")->r), "a file is taken on");
 	nodes_part(all, false);
-	ok(nodes_until(all, collected, b, 4 * HOUR_MS), "then the other forgets it, too");
+	ok(nodes_until(all, collected, b, HOUR_MS / 6), "then the other soon forgets it, too");
 	settle(all, "the end");
 	ok(nodes_same(all) && user_sees_fill(a, "file", 2, 0, MIDDLE), "both show the file");
 	buf_free(&old);
