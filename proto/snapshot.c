@@ -210,8 +210,17 @@ each_kept(struct index *x, struct index_snapshot *s, struct buf *out)
 	return k != NULL;
 }
 
+/* Read back, the last vector waits for all paths that are pending now, those too that a gap did not
+ * wait for. What is said to peers must not be more than what a restart finds. */
 static void
-put_last(const struct index *x, struct buf *out)
+gaps_wait(struct index *x)
+{
+	for (struct gap *g = x->gaps; g != NULL; g = g->next)
+		g->stamp = x->stamps;
+}
+
+static void
+put_last(struct index *x, struct buf *out)
 {
 	for (const struct intent *in = x->intents; in != NULL; in = in->next) {
 		const struct irec *i = index_record(in->ent, in->dot);
@@ -221,6 +230,7 @@ put_last(const struct index *x, struct buf *out)
 			put(out, &(struct entry){.type = ENTRY_KNOWN, .rec = *i->r});
 	}
 	put_set(out, ENTRY_VECTOR, &x->have);
+	gaps_wait(x);
 	put_num(out, ENTRY_SCANNED, x->scanned_ms);
 	put_num(out, ENTRY_BARRIER, x->barrier);
 	put_num(out, ENTRY_ANSWER, x->answered);

@@ -36,6 +36,9 @@ struct spot {
 	/* When a user or the agent changed it last, when a user did, and when one of our programs
 	 * looked at it, the last time and the one before; the ledger's own time. */
 	uint64_t moved, touched, looked, looked_before;
+	uint64_t placed; /* when the agent did */
+	uint64_t told;   /* when the log last said that users changed it */
+	bool intent;     /* the log has an open one */
 	/* What the log says durably of it, and nobody has changed since. */
 	struct claim {
 		bool made;
@@ -161,7 +164,7 @@ ledger_moved(struct ledger *l, const struct host *h, const char *path)
 	struct spot *s = spot(l, h, path, strlen(path));
 
 	s->has_old = s->claim.made = false;
-	s->moved = ++l->time;
+	s->placed = s->moved = ++l->time;
 }
 
 static bool
@@ -249,6 +252,8 @@ mine_moves(struct ledger *l, const struct host *h, struct spot *to, const struct
 
 		if (s == to || !s->has_mine || s->mine_ino != i->ino)
 			continue;
+		if (s->touched > s->told) /* what nobody has logged yet comes along */
+			to->touches++;
 		to->mine = s->mine;
 		to->mine_ino = s->mine_ino;
 		to->has_mine = true;
@@ -511,6 +516,7 @@ read_record(struct ledger *l, struct host *h, const struct record *r)
 	l->s->events++;
 	if (find(l, r->dot) != NULL)
 		sim_fail(l->s, "%s: the dot of %s was used before", h->name, show(r));
+	s->told = ++l->time;
 	if (++s->records > s->touches)
 		sim_fail(l->s, "%s: %s was logged, and no user did that", h->name, show(r));
 	for (size_t i = 0; i < l->nlogged; i++)
@@ -554,11 +560,17 @@ read_kept(struct ledger *l, struct host *h, struct dot dot)
 		add_seen(spot(l, h, (const char *)o->r->path, o->r->path_len), o->r->hash);
 }
 
+/* What the agent says of its own doing is said of what it put there, whoever looked since. */
 static void
 read_applied(struct ledger *l, struct host *h, const struct entry *e)
 {
 	const struct logged *o = find(l, e->dot);
+	struct spot *s = spot(l, h, (const char *)e->path, e->path_len);
+	bool intent = s->intent;
 
+	s->intent = false;
+	if (intent && s->touched > s->placed)
+		return;
 	if ((e->flags & APPLIED_SHOWN) != 0 && o != NULL)
 		claim(l, h, e->path, e->path_len, o->r, false);
 	else if ((e->flags & APPLIED_ABSENT) != 0)
@@ -602,6 +614,8 @@ read_entry(struct ledger *l, struct host *h, const uint8_t *payload, size_t len)
 		read_kept(l, h, e.dot);
 	else if (e.type == ENTRY_APPLIED && e.path != NULL)
 		read_applied(l, h, &e);
+	else if ((e.type == ENTRY_INTENT || e.type == ENTRY_DROPPED) && e.path != NULL)
+		spot(l, h, (const char *)e.path, e.path_len)->intent = e.type == ENTRY_INTENT;
 	else if (e.type == ENTRY_COLLECTED)
 		read_collected(l, h, e.dot);
 	entry_clear(&e);

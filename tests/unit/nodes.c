@@ -930,7 +930,7 @@ machine_init(struct nodes *all, unsigned i, const struct nodes_opts *o)
 	m->index = i;
 	m->rng = (struct rng){i + 1};
 	m->agent.start_ms = m->watcher.start_ms = all->now_ms;
-	snprintf(m->name, sizeof(m->name), "n%u", i + 1);
+	snprintf(m->name, sizeof(m->name), "n%u", (i + 1) % 1000);
 	snprintf(dir, sizeof(dir), "%s/%s", all->dir, m->name);
 	make_dir(dir);
 	snprintf(m->root, sizeof(m->root), "%s/media", dir);

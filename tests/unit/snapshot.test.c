@@ -551,7 +551,8 @@ left_and_gaps(void)
 	struct index *x = fold_index(), *y;
 	struct record dir = rec("d", dot(1, 1), 1, KIND_DIR, 0),
 		      gone = rec("d", dot(1, 2), 2, KIND_ABSENT, 0),
-		      p = rec("p", dot(2, 1), 1, KIND_FILE, 1);
+		      p = rec("p", dot(2, 1), 1, KIND_FILE, 1),
+		      later = rec("later", dot(2, 2), 2, KIND_FILE, 2);
 
 	fold_known(x, &dir);
 	fold_applied(x, "d", dir.dot, APPLIED_SHOWN);
@@ -567,6 +568,16 @@ left_and_gaps(void)
 	   "a gap waits on");
 	fold_applied(y, "p", p.dot, APPLIED_SHOWN);
 	ok(dotset_eq(&y->have, &y->acked), "until what was pending is settled");
+	index_free(y);
+
+	fold_known(x, &later);
+	y = again(x);
+	fold_applied(x, "p", p.dot, APPLIED_SHOWN);
+	fold_applied(y, "p", p.dot, APPLIED_SHOWN);
+	ok(!dotset_has(&y->acked, dot(7, 1)) && dotset_eq(&x->acked, &y->acked),
+	   "what was pending at the snapshot is waited for, and by both");
+	fold_applied(x, "later", later.dot, APPLIED_SHOWN);
+	ok(dotset_eq(&x->have, &x->acked), "until all of it is settled");
 	index_free(y);
 	record_clear(&gone);
 	index_free(x);
